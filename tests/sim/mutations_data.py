@@ -9,14 +9,14 @@ from zreg.data.core import DataCore
 from zreg.data.followers.followers import Followers
 from zreg.data.placement import Placement
 from zreg.data.sessions.comparisons import SessionComparisons
-from zreg.data.sessions.contacts import SessionContacts
 from zreg.data.sessions.roll_calls import RollCalls
 from zreg.data.sessions.suspicions import Suspicions
+from zreg.data.sessions.unadmitted import UnadmittedSessions
 from zreg.data.sessions.writes import Writes
 from zreg.data.store import datum_store as store_module
 from zreg.data.store.datum import Datum
 from zreg.data.store.datum_store import DatumStore
-from zreg.effects import Effect
+from zreg.effects import Effect, Peer
 from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.model import Change, Membership, Removal, Role, Status
 from zreg.primitives.mirror import Mirror
@@ -31,6 +31,7 @@ _remove = DatumStore.remove
 _follow_ring = Placement.follow
 _follow_sessions = Writes.follow
 _start = DataCore.start
+_forget_unadmitted = UnadmittedSessions.forget
 _take_roles = DataCore._take_roles
 
 
@@ -181,7 +182,17 @@ def sessions_that_were_heard_are_there() -> list[Patch]:
 
 def only_members_have_clients_that_wait() -> list[Patch]:
     """Meta may admit a session in a moment, with the client that another session suspects."""
-    return [(SessionContacts, "is_client_waiting", lambda self, client_id: False)]
+    return [(UnadmittedSessions, "is_client_waiting", lambda self, client_id: False)]
+
+
+def clients_wait_no_longer_than_a_connection() -> list[Patch]:
+    """A session that is no member may connect again at once, with the clients that wait there."""
+
+    def forget(self: UnadmittedSessions, peer: Peer, node_id: str, now: float) -> None:
+        _forget_unadmitted(self, peer, node_id, now)
+        self._lost.clear()
+
+    return [(UnadmittedSessions, "forget", forget)]
 
 
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:

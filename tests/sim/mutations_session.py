@@ -1,5 +1,6 @@
 """Rules of sessions, each with what takes it out of the production code."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from mutations import Patch
@@ -28,6 +29,7 @@ from zreg.wire.records.common_messages import Accepted
 
 _tick_queues = NodeQueues.tick
 _tick_pusher = Pusher.tick
+_tell_who_waits = WaitingClients.settle
 _on_push_ack = Pusher.on_push_ack
 _expired = ClientTable.expired
 _on_lost = ClusterMember._on_lost
@@ -54,6 +56,16 @@ def calls_are_answered_before_replays() -> list[Patch]:
 def who_waits_for_a_membership_is_not_told() -> list[Patch]:
     """A session that is no member holds up the suspicion of a client that waits there."""
     return [(WaitingClients, "add", lambda self, client_id: None)]
+
+
+def who_waits_is_named_once() -> list[Patch]:
+    """A data node forgets a session that does not read, and the session does not know."""
+
+    def settle(self: WaitingClients, now: float) -> list[Effect]:
+        self._remind_at = math.inf
+        return _tell_who_waits(self, now)
+
+    return [(WaitingClients, "settle", settle)]
 
 
 def an_isolated_session_goes_on() -> list[Patch]:

@@ -19,7 +19,8 @@ from promises import (
 )
 
 from zreg.config import Config
-from zreg.effects import Link
+from zreg.data.core import DataCore
+from zreg.effects import Link, PeerSlow
 from zreg.model import DataInfoId, Incarnation, Membership, Role, Status
 from zreg.primitives.ring import ring_of
 from zreg.testing.checkers.store_checker import StoreChecker
@@ -375,6 +376,38 @@ def test_a_suspicion_waits_for_a_session_that_meta_has_not_admitted_yet() -> Non
     assert session_of(cluster, "publisher") == "tcp://session-2:9600"
     sim.mend([("session-2", "meta"), ("meta", "session-2")])
     never_loses(cluster, view, cluster.config.session_grace_seconds + 5.0)
+
+
+def test_a_client_waits_on_when_the_connection_of_its_session_breaks_once() -> None:
+    cluster, view = waits_at_session_2()
+    cluster.sim.drop("session-2", "data-1")
+    never_loses(cluster, view, 8.0)
+
+
+def test_a_client_waits_on_at_a_session_that_a_data_node_has_forgotten() -> None:
+    """The session did not read for a moment, and its connection stands all the same."""
+    cluster, view = waits_at_session_2()
+    data = cluster.sim.processes["data-1"].core
+    assert isinstance(data, DataCore)
+    contacts = data._contacts
+    for peer, session in list(contacts._by_peer.items()):
+        if session.node_id == "session-2":
+            cluster.sim.post("data-1", PeerSlow(Link.REQUESTS, peer))
+    never_loses(cluster, view, 8.0)
+    assert "session-2" in {session.node_id for session in contacts._by_peer.values()}
+
+
+def waits_at_session_2() -> tuple[SimCluster, ViewLog]:
+    """Return a cluster whose publisher waits at a session that meta takes for dead."""
+    cluster = make_cluster(sessions=3)
+    view, _ = watched(cluster, at=3)
+    sim = cluster.sim
+    sim.cut("session-2", "meta")
+    assert sim.run_until(lambda: len(membership_of(cluster).of(Role.SESSION)) == 2, 5.0)
+    loses_its_session(cluster)
+    assert sim.run_until(lambda: session_of(cluster, "publisher") == "tcp://session-2:9600", 8.0)
+    never_loses(cluster, view, 1.0)
+    return cluster, view
 
 
 def loses_its_session(cluster: SimCluster) -> None:

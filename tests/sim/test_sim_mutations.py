@@ -81,6 +81,12 @@ SECTION_11: dict[Mutation, Scenario] = {
     session.who_waits_for_a_membership_is_not_told: (
         data_promises.test_a_suspicion_waits_for_a_session_that_meta_takes_for_dead
     ),
+    data.clients_wait_no_longer_than_a_connection: (
+        data_promises.test_a_client_waits_on_when_the_connection_of_its_session_breaks_once
+    ),
+    session.who_waits_is_named_once: (
+        data_promises.test_a_client_waits_on_at_a_session_that_a_data_node_has_forgotten
+    ),
     session.an_isolated_session_goes_on: (
         session_promises.test_a_session_that_reaches_neither_meta_nor_a_data_node_sends_its_clients_away
     ),

@@ -1,10 +1,14 @@
 """Before a data node believes a suspicion, each other session shows that it is there."""
 
+from collections.abc import Sequence
+
 import pytest
 from data_fakes import calls_of
+from msgspec.structs import replace
 from test_data_core import (
     BOTH,
     CONFIG,
+    ME,
     NAME,
     ONE,
     P1,
@@ -12,6 +16,7 @@ from test_data_core import (
     S1,
     S2,
     TWO,
+    NoJitter,
     ask,
     follow,
     held,
@@ -27,7 +32,7 @@ from zreg.data.core import DataCore
 from zreg.data.sessions.contacts import SessionContacts
 from zreg.data.sessions.roll_calls import RollCalls
 from zreg.effects import CLOSED, Link, Peer, PeerLost
-from zreg.errors import UnknownNodeError
+from zreg.errors import LimitError, UnknownNodeError
 from zreg.model import Cause, Incarnation, Removal, Role
 from zreg.wire.record import Message
 from zreg.wire.records.data_messages import (
@@ -180,6 +185,7 @@ def test_a_session_that_joins_meanwhile_is_called_too() -> None:
 
 
 CLIENT = make_publisher(P1).client_id
+CLIENTS = [CLIENT, make_publisher(P2).client_id]
 UNADMITTED = NodeHello(Incarnation(0, "s3"), Role.SESSION, is_member=False)
 
 
@@ -266,24 +272,175 @@ def test_a_client_waits_at_no_connection_that_has_not_said_which_session_it_is()
     assert refused.message.code == UnknownNodeError.code
 
 
-def test_a_session_that_is_no_member_and_never_answers_is_waited_for_a_lease_long() -> None:
-    """Meta would end the lease of a member. This one has none."""
-    core = make_core()
+GIVEN_UP = 1.0 + 2 * CONFIG.lease_seconds
+
+
+def let_it_wait(
+    core: DataCore, *publisher_ids: bytes, clients: Sequence[bytes] = CLIENTS
+) -> dict[Peer, int]:
+    """Let clients wait at a session that is no member; suspect publishers; return the calls."""
     ask(core, UNADMITTED, 0.5, peer=b"three")
-    ask(core, ClientWaits(CLIENT), 0.5, peer=b"three")
-    suspect(core, P1, 1.0)
-    assert calls(core, 1.0) == {ONE: 1, TWO: 2, b"three": 3}
+    for client_id in clients:
+        ask(core, ClientWaits(client_id), 0.5, peer=b"three")
+    for publisher_id in publisher_ids:
+        suspect(core, publisher_id, 1.0)
+    return calls(core, 1.0)
+
+
+def let_it_wait_alone(core: DataCore, *publisher_ids: bytes) -> None:
+    """Let suspicions wait for nothing but a client at a session that is no member."""
+    for peer, number in let_it_wait(core, *publisher_ids).items():
+        answer(core, number, 1.1, peer=peer)
+    core.settle(1.1)
+    assert held(core).keys() >= set(publisher_ids)
+
+
+def test_a_session_that_is_no_member_and_never_answers_is_waited_for_two_leases_long() -> None:
+    """Meta would end the lease of a member. This one has none. Who waits there waits on."""
+    core = make_core()
+    let_it_wait(core, P1, clients=[b"another client"])
     answer(core, 2, 1.1)
-    end = 1.0 + CONFIG.lease_seconds
-    for now in (end - 2.0, end - 1.0):
+    for now in (GIVEN_UP - 2.0, GIVEN_UP - 1.0):
         core.settle(now)
         assert P1 in held(core)
-    core.settle(end)
-    core.settle(end)
+    core.settle(GIVEN_UP)
+    core.settle(GIVEN_UP)
     assert P1 not in held(core)
 
     suspect(core, P2, 10.0)
     assert b"three" not in calls(core, 10.0)
+
+
+@pytest.mark.parametrize("said", [Present(3), ClientWaits(b"another client"), UNADMITTED])
+def test_a_session_that_was_given_up_keeps_its_clients_and_is_called_again(said: Message) -> None:
+    """Its answer may have been late: a client replayed there for as long as it may."""
+    core = make_core()
+    let_it_wait(core, P1)
+    answer(core, 2, 1.1)
+    for now in (GIVEN_UP - 1.0, GIVEN_UP, GIVEN_UP + 1.0):
+        core.settle(now)
+        assert P1 in held(core)
+
+    ask(core, said, GIVEN_UP + 1.1, peer=b"three")
+    suspect(core, P1, GIVEN_UP + 1.2)
+    assert b"three" in calls(core, GIVEN_UP + 1.2)
+
+
+def lose_three(core: DataCore, now: float) -> None:
+    lost = PeerLost(Link.REQUESTS, b"three", CLOSED)
+    assert core.receive(Link.LOCAL, "", lost, now) == [], "no member is reported"
+
+
+def test_a_client_waits_for_a_lease_longer_than_the_connection_of_its_session() -> None:
+    """The session may connect again at once, and names it again."""
+    core = make_core()
+    let_it_wait_alone(core, P1)
+    lose_three(core, 2.0)
+    core.settle(2.0)
+    core.settle(1.9 + CONFIG.lease_seconds)
+    assert P1 in held(core)
+    core.settle(2.0 + CONFIG.lease_seconds)
+    assert P1 not in held(core)
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_session_that_connects_again_says_who_waits_now(is_named: bool) -> None:  # noqa: FBT001
+    core = make_core()
+    let_it_wait_alone(core, P1)
+    lose_three(core, 2.0)
+    ask(core, UNADMITTED, 2.1, peer=b"three again")
+    number = calls(core, 2.1)[b"three again"]
+    assert P1 in held(core)
+    if is_named:
+        ask(core, ClientWaits(CLIENT), 2.2, peer=b"three again")
+    answer(core, number, 2.3, peer=b"three again")
+    core.settle(2.3)
+
+    assert (P1 in held(core)) is is_named
+
+
+def test_a_session_that_connects_again_as_a_member_has_the_writes_of_who_waited() -> None:
+    core = make_core()
+    let_it_wait_alone(core, P1)
+    lose_three(core, 2.0)
+    ask(core, NodeHello(S3), 2.1, peer=b"three again")
+    core.settle(2.1)
+    assert P1 in held(core)
+    ask(core, CompareDigest(7, 0, 0), 2.2, peer=b"three again")
+    core.settle(2.2)
+    assert P1 not in held(core)
+
+
+def test_a_session_names_who_waits_before_it_says_that_it_is_no_member_any_more() -> None:
+    core = make_core()
+    ask(core, WritesWait(), 0.5, peer=TWO)
+    suspect(core, P1, 1.0)
+    for peer, number in calls(core, 1.0).items():
+        answer(core, number, 1.1, peer=peer)
+    ask(core, ClientWaits(CLIENT), 1.2, peer=TWO)
+    ask(core, NodeHello(S2, Role.SESSION, is_member=False), 1.2, peer=TWO)
+    for peer, number in calls(core, 1.2).items():
+        answer(core, number, 1.3, peer=peer)
+    core.settle(1.3)
+    assert P1 in held(core)
+
+
+def test_a_suspicion_waits_for_a_client_no_longer_than_the_grace() -> None:
+    core = make_core()
+    let_it_wait_alone(core, P1)
+    suspect(core, P2, 3.0)
+    for peer, number in calls(core, 3.0).items():
+        answer(core, number, 3.1, peer=peer)
+    core.settle(3.1)
+
+    core.settle(0.9 + GRACE)
+    assert held(core).keys() == {P1, P2}
+    core.settle(1.0 + GRACE)
+    assert held(core).keys() == {P2}, "it waits for its own grace"
+    core.settle(3.0 + GRACE)
+    assert held(core).keys() == set()
+
+
+def test_one_client_that_waits_no_more_costs_no_look_at_all_that_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    core = make_core()
+    let_it_wait_alone(core, P1, P2)
+    ask(core, ClientWaits(b"another client"), 2.0, peer=b"three")
+    core.settle(2.0)
+    looks: list[object] = []
+    placement = core._placement
+    monkeypatch.setattr(placement, "is_primary", lambda name: looks.append(name) or True)
+
+    ask(core, ClientWaits(b"another client", is_waiting=False), 2.1, peer=b"three")
+    ask(core, ClientWaits(b"a third client", is_waiting=False), 2.1, peer=b"three")
+    core._suspicions.take_due(2.1)
+    assert looks == []
+    ask(core, ClientWaits(CLIENT, is_waiting=False), 2.2, peer=b"three")
+    assert len(core._suspicions.take_due(2.2)) == 1
+
+
+def test_what_waits_for_a_client_is_dropped_with_the_connection_of_the_suspecting_session() -> None:
+    core = make_core()
+    let_it_wait_alone(core, P1)
+    assert core.statistics()["suspicions"] == 1
+
+    core.receive(Link.LOCAL, "", PeerLost(Link.REQUESTS, ONE, CLOSED), 2.0)
+    assert core.statistics()["suspicions"] == 0
+    ask(core, ClientWaits(CLIENT, is_waiting=False), 2.0, peer=b"three")
+    core.settle(1.0 + GRACE)
+    assert P1 in held(core)
+
+
+def test_a_session_names_no_more_clients_than_a_session_accepts() -> None:
+    core = DataCore(ME, replace(CONFIG, clients_max=2), rng=NoJitter(), now=0.0)
+    ask(core, UNADMITTED, 0.5, peer=b"three")
+    for client_id in (b"a", b"b", b"a"):
+        assert ask(core, ClientWaits(client_id), 0.5, peer=b"three") == []
+
+    (refused,) = ask(core, ClientWaits(b"c"), 0.5, peer=b"three")
+    assert refused.message.code == LimitError.code
+    assert core.statistics()["refusals"] == 1
 
 
 def test_a_departed_session_that_says_nothing_of_it_is_not_called() -> None:
@@ -293,20 +450,6 @@ def test_a_departed_session_that_says_nothing_of_it_is_not_called() -> None:
     suspect(core, P1, 1.0)
 
     assert calls(core, 1.0) == {ONE: 1, TWO: 2}
-
-
-def test_a_session_that_is_no_member_and_is_gone_is_not_waited_for_or_reported() -> None:
-    core = make_core()
-    ask(core, UNADMITTED, 0.5, peer=b"three")
-    ask(core, ClientWaits(CLIENT), 0.5, peer=b"three")
-    suspect(core, P1, 1.0)
-    calls(core, 1.0)
-    answer(core, 2, 1.1)
-
-    lost = PeerLost(Link.REQUESTS, b"three", CLOSED)
-    assert core.receive(Link.LOCAL, "", lost, 1.2) == []
-    core.settle(1.2)
-    assert P1 not in held(core)
 
 
 def test_a_session_that_never_answers_delays_a_suspicion_for_the_grace_at_most() -> None:

@@ -33,6 +33,7 @@ from session_fakes import (
     to_data,
 )
 
+from zreg.config import Limits
 from zreg.effects import (
     BEAT_TOPIC,
     CLOSED,
@@ -43,6 +44,7 @@ from zreg.effects import (
     Disconnect,
     Effect,
     EpochSeen,
+    HostChanged,
     Link,
     Listen,
     Local,
@@ -905,3 +907,33 @@ def test_an_isolated_session_that_meta_took_for_dead_waits_to_be_admitted_again(
     session.come_up(D1)
 
     assert session.core.statistics()["incarnation"] == "-"
+
+
+def test_an_isolated_session_whose_address_has_changed_leaves_before_it_joins_again() -> None:
+    session, _ = make_isolated()
+    session.local(HostChanged("10.0.0.7", b"q" * 16))
+
+    session.come_up(D1)
+
+    assert session.core.statistics()["incarnation"] == "-"
+    effects = [*session.local(PeerUp(Link.META, META)), *wait_without_meta(session, 1.0)]
+    assert [type(message) for message in at_meta(effects)][:1] == [Leave]
+
+
+def test_a_session_that_is_no_member_any_more_names_who_replays_there_for_long() -> None:
+    """The client has named all but one of its publications, and all these are accepted."""
+    session = Session(D1)
+    session.greet(ALICE)
+    replay = [
+        Publish(100 + number, number.to_bytes(16), 1, PAY, b"x")
+        for number in range(1, 1 + Limits.client_window)
+    ]
+    session.accept_all(D1, session.says(ALICE, *replay))
+    for _ in range(4):
+        session.says(ALICE, Ping())
+        session.wait(1.0)
+
+    effects = session.local(HostChanged("10.0.0.7", b"q" * 16))
+
+    gone = NodeHello(S1, Role.SESSION, is_member=False)
+    assert at_data(effects) == to_data(D1, ClientWaits(ALICE_ID), gone)

@@ -97,6 +97,8 @@ class RollCalls:
             given_up_at = called.asked_at + _GIVE_UP_LEASES * self._lease_seconds
             is_owed = called.number is not None and now >= given_up_at
             if is_owed and self._contacts.give_up(peer):
+                # It gets another call once it has said something.
+                called.number = None
                 continue
             if called.number is None or now >= called.sent_at + _REPEAT_SECONDS:
                 effects.append(Send(Link.REQUESTS, peer, self._next_call(called, now)))
@@ -112,11 +114,11 @@ class RollCalls:
         return RollCall(called.number)
 
     def on_present(self, peer: Peer, number: int) -> None:
-        """Take an answer; one to an earlier call or of a stranger says nothing."""
+        """Take an answer; one to an earlier call or of a stranger says nothing of a suspicion."""
+        self._contacts.note_heard(peer)
         called = self._called.get(peer)
         if called is None or called.number != number:
             return
-        self._contacts.note_heard(peer)
         before = self._find_oldest()
         called.number = None
         called.answered_at = called.asked_at
