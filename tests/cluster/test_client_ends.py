@@ -303,6 +303,27 @@ def test_what_breaks_the_loop_ends_the_client_with_its_cause(
     client.close()
 
 
+def test_a_task_that_the_collector_finds_ends_no_client(
+    session: FakeSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The collector may run within the call of any client of the process."""
+    client = zreg.Client(session.url, config=CONFIG).wait_connected(5)
+    loop = client._runtime.core_runner._host.loop
+
+    async def drop() -> None:
+        loop.create_task(asyncio.Event().wait())  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        gc.collect()
+
+    asyncio.run_coroutine_threadsafe(drop(), loop).result(5)
+
+    wait_until(lambda: "client.loop.complained" in caplog.text)
+    assert "Task was destroyed but it is pending!" in caplog.text
+    with client.publish("pay", "a") as pub:
+        pub.wait_registered(5)
+    client.close()
+
+
 def test_a_client_without_a_thread_of_its_own_says_so(
     session: FakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from reactor_fakes import wait_until
 
 import zreg
 from zreg.cli.asking import lan_sessions
+from zreg.client.locating.client_lan import ClientLan
 from zreg.config import Config
 from zreg.discovery.announcement import Announcement, Interface
 from zreg.discovery.interfaces.reach import MachineInterface, Reach
@@ -32,6 +33,7 @@ from zreg.nodes.base import Node, NodeSettings
 from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
 from zreg.nodes.session import SessionNode
+from zreg.reactor.log_lines import LogAtOnce
 from zreg.testing.processes import run_zreg
 
 if TYPE_CHECKING:
@@ -407,6 +409,32 @@ def link_of(descriptor: Path) -> str:
 def mdns_sockets_of_nodes(nodes: list[Node]) -> int:
     """Return how many of them the nodes need: two for each that announces itself."""
     return 2 * sum(node.announcement() is not None for node in nodes)
+
+
+def test_a_client_that_closes_waits_until_its_search_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its loop would drop the task, which has sockets, if the search ended a moment before."""
+    ended: list[str] = []
+
+    class SlowWatch(LanWatch):
+        async def run(self) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.05)
+                ended.append("the search")
+
+    async def scenario() -> None:
+        monkeypatch.setattr(lan_watch, "LanWatch", SlowWatch)
+        lan = ClientLan(lambda _event: None, LogAtOnce())
+        lan.browse(is_wanted=True)
+        await asyncio.sleep(0)
+        lan.browse(is_wanted=False)
+        await lan.close()
+        assert ended == ["the search"]
+
+    asyncio.run(scenario())
 
 
 def test_a_client_without_a_url_says_what_it_saw_instead(

@@ -175,15 +175,11 @@ class ClusterMember:
         return self._finish(self._ask(now) if self._connection.is_up else [])
 
     def resume(self, incarnation: Incarnation, now: float) -> Learned:
-        """Take up an incarnation that this node gave up, if the membership has it living.
-
-        It leaves instead if the address of this node has changed meanwhile.
-        """
-        if not self.membership.has_living(incarnation):
-            return self._finish([])
+        """Take up an incarnation that this node gave up; leave as it if the address has changed."""
         if not self._own.is_shown(self.membership):
             return self._finish(self._give_up(incarnation, now))
-        self._set_incarnation(incarnation)
+        if self.membership.has_living(incarnation):
+            self._set_incarnation(incarnation)
         return self._finish([])
 
     def statistics(self) -> dict[str, int | float | str]:
@@ -226,7 +222,6 @@ class ClusterMember:
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> list[Effect]:
         connection = self._connection
-        dialling = connection.is_dialling
         match message:
             case PeerUp(link=Link.META) | PeerLost(link=Link.META) if connection.is_dialled(
                 message.peer
@@ -248,7 +243,7 @@ class ClusterMember:
                 return self._give_up(self.incarnation, now)
             case MembershipChanged() if message.cluster_id == self.membership.cluster_id:
                 return self.see_epoch(message.epoch)
-            case Message() if link is Link.META and peer == connection.address and not dialling:
+            case Message() if link is Link.META and connection.is_up and peer == connection.address:
                 connection.on_heard(now)
                 return self._on_answer(message, now)
             case _:

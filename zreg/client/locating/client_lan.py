@@ -26,6 +26,8 @@ class ClientLan:
         self._post = post
         self._log_lines = log_lines
         self._task: asyncio.Task[None] | None = None
+        # Those of before, which close their sockets.
+        self._ending: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         """Show whether it browses."""
@@ -37,14 +39,18 @@ class ClientLan:
             self._task = asyncio.get_running_loop().create_task(self._run())
         elif not is_wanted and self._task is not None:
             self._task.cancel()
+            self._ending.add(self._task)
+            self._task.add_done_callback(self._ending.discard)
             self._task = None
 
     async def close(self) -> None:
-        """End, and wait until the sockets are closed."""
-        task = self._task
+        """End, and wait until the sockets are closed, also those of an end that was begun before.
+
+        The loop may end after this, and would drop a task that has not ended.
+        """
         self.browse(is_wanted=False)
-        if task is not None:
-            await asyncio.wait([task])
+        if self._ending:
+            await asyncio.wait(self._ending)
 
     async def _run(self) -> None:
         try:

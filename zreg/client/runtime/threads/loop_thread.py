@@ -8,12 +8,14 @@ clients run at the same time either.
 import asyncio
 import contextlib
 import contextvars
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any, Final
 
 from zreg.client.hidden_signals import start_without_signals
 from zreg.client.runtime import closing
+from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.core_runner import MEMBER, LoopMember
 from zreg.client.runtime.threads.core_loop import new_loop
 from zreg.errors import UnavailableError
@@ -114,8 +116,16 @@ class LoopThread:
             self.context.term()
 
     def _on_exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """End the member whose call raised: what is called on the loop never raises."""
-        error = context.get("exception") or RuntimeError(context.get("message"))
+        """End the member whose call raised: what is called on the loop never raises.
+
+        Without an exception no call has raised. The loop complains of a task that was dropped, for
+        example, when the garbage collector finds it: perhaps within the call of another client.
+        """
+        error = context.get("exception")
+        if error is None:
+            line = f"client.loop.complained message={context.get('message')!r}"
+            BACKGROUND_LOG.write("zreg.client", logging.ERROR, line)
+            return
         member = _member_of(context)
         if member is None:
             self._fail_all(error)
