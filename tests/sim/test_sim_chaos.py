@@ -23,6 +23,12 @@ def test_no_view_loses_what_a_client_has_to_replay_yet_when_all_data_nodes_die()
         ChaosLife(72637, has_isolation=False, has_pages=True).run()
 
 
+def test_clients_leave_an_isolated_session_for_one_that_has_just_come_back() -> None:
+    """It knew of no other session: that one had departed a moment before it was cut off."""
+    with Buggify(90343):
+        ChaosLife(90343, has_pages=True).run()
+
+
 @pytest.mark.parametrize("seed", [22, 51, 53])
 def test_a_session_that_sends_its_clients_away_does_not_withdraw_what_they_published(
     seed: int,

@@ -1,8 +1,9 @@
 """What a session does that is no member any more, or that reaches nobody."""
 
+from msgspec.structs import replace
 from session_fakes import make_member, make_membership
 
-from zreg.model import Incarnation, Membership, Role
+from zreg.model import Incarnation, Membership, Role, Status
 from zreg.session.membership_loss import UNREACHED_SECONDS_MAX, MembershipLoss
 
 ALONE = make_membership(session=Incarnation(1, "s1"))
@@ -91,6 +92,14 @@ def test_a_session_that_reaches_nobody_gives_up_after_a_while() -> None:
     assert not loss.must_give_up(at - 0.1, OTHERS)
     assert loss.must_give_up(at, OTHERS)
     assert not loss.must_give_up(at, ALONE), "its clients can go nowhere"
+
+
+def test_a_session_that_had_departed_before_may_be_back() -> None:
+    """Seed 90343 of the chaos workload: it came back a moment after the other one was isolated."""
+    departed = replace(OTHERS.members[-1], status=Status.DEPARTED)
+    membership = replace(OTHERS, members=(*ALONE.members, departed))
+
+    assert make_isolated().must_give_up(11.0 + UNREACHED_SECONDS_MAX, membership)
 
 
 def test_a_session_that_reaches_meta_or_a_data_node_goes_on() -> None:

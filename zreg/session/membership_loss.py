@@ -6,7 +6,7 @@ incarnation sends its clients to other sessions.
 
 from typing import Final
 
-from zreg.model import Membership, Role
+from zreg.model import Membership, Role, Status
 
 # A session that has not joined again after this time cannot register what its clients publish.
 _SECONDS_MAX: Final = 2.0
@@ -70,14 +70,16 @@ class MembershipLoss:
 
         It reaches neither meta nor a data node, so no node can tell it that meta has taken it for
         dead and will forget it, with all that its clients have published, when their grace ends.
+        A session that had departed before may be back, and no node could tell that either.
         """
         since = self._unreached_since
         is_long = since is not None and now - since >= UNREACHED_SECONDS_MAX
-        return is_long and self._send_away_at is None and self._has_others(membership)
+        return is_long and self._send_away_at is None and self._has_others(membership, *Status)
 
-    def _has_others(self, membership: Membership) -> bool:
+    def _has_others(self, membership: Membership, *statuses: Status) -> bool:
         """Return whether clients may find another session that meta has admitted."""
-        return any(member.node_id != self._node_id for member in membership.of(Role.SESSION))
+        sessions = membership.of(Role.SESSION, *statuses)
+        return any(member.node_id != self._node_id for member in sessions)
 
     def is_lasting(self, now: float) -> bool:
         """Return whether the session has been no member for so long that it sends clients away."""
