@@ -345,18 +345,62 @@ def test_a_client_waits_for_a_lease_longer_than_the_connection_of_its_session() 
 
 @pytest.mark.parametrize("is_named", [True, False])
 def test_a_session_that_connects_again_says_who_waits_now(is_named: bool) -> None:  # noqa: FBT001
+    """It may be another process, to which its clients connect again in a moment."""
     core = make_core()
     let_it_wait_alone(core, P1)
     lose_three(core, 2.0)
     ask(core, UNADMITTED, 2.1, peer=b"three again")
     number = calls(core, 2.1)[b"three again"]
-    assert P1 in held(core)
     if is_named:
         ask(core, ClientWaits(CLIENT), 2.2, peer=b"three again")
     answer(core, number, 2.3, peer=b"three again")
-    core.settle(2.3)
+    core.settle(1.9 + CONFIG.lease_seconds)
+    assert P1 in held(core)
+    core.settle(2.0 + CONFIG.lease_seconds)
 
     assert (P1 in held(core)) is is_named
+
+
+def test_a_session_that_loses_two_connections_names_what_waits_at_both() -> None:
+    core = make_core()
+    let_it_wait_alone(core, P1, P2)
+    ask(core, UNADMITTED, 1.5, peer=b"three again")
+    ask(core, ClientWaits(CLIENTS[1]), 1.5, peer=b"three again")
+    lose_three(core, 2.0)
+    lost = PeerLost(Link.REQUESTS, b"three again", CLOSED)
+    core.receive(Link.LOCAL, "", lost, 2.5)
+    core.settle(2.5)
+    assert held(core).keys() == {P1, P2}
+
+
+def test_what_waited_and_is_suspected_by_none_is_forgotten() -> None:
+    core = make_core()
+    let_it_wait(core)
+    ask(core, ClientWaits(CLIENT, is_waiting=False), 1.0, peer=b"three")
+    lose_three(core, 2.0)
+    unadmitted = core._contacts.unadmitted
+    assert unadmitted.released
+    assert unadmitted.are_clients_waiting()
+
+    core.tick(2.0 + CONFIG.lease_seconds)
+    assert not unadmitted.released
+    assert not unadmitted.are_clients_waiting()
+
+
+def test_a_turn_with_news_looks_at_nothing_that_waits_for_a_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    core = make_core()
+    let_it_wait_alone(core, P1, P2)
+    looks: list[object] = []
+    monkeypatch.setattr(core._placement, "is_primary", lambda name: looks.append(name) or True)
+
+    ask(core, WritesWait(), 2.0, peer=TWO)
+    ask(core, CompareDigest(7, 0, 0), 2.0, peer=TWO)
+    core._suspicions.take_due(2.0)
+    core._suspicions.forget(b"a stranger")
+    assert looks == []
+    assert len(core._suspicions) == 2
 
 
 def test_a_session_that_connects_again_as_a_member_has_the_writes_of_who_waited() -> None:

@@ -1,7 +1,7 @@
 """A removal that a session concluded from silence waits while the client may live elsewhere."""
 
 import pytest
-from data_fakes import settle_answered
+from data_fakes import calls_of, settle_answered
 from strategies import make_publisher
 from test_data_core import (
     BOTH,
@@ -31,13 +31,14 @@ from zreg.data.core import DataCore
 from zreg.data.sessions.contacts import SessionContacts
 from zreg.effects import CLOSED, TIMED_OUT, EpochSeen, Link, PeerLost
 from zreg.errors import NotPrimaryError, UnknownNodeError
-from zreg.model import Cause, Incarnation, Removal, Status
+from zreg.model import Cause, Incarnation, Removal, Role, Status
 from zreg.primitives.digest import DigestSum
 from zreg.wire.records.common_messages import Accepted, Refused
 from zreg.wire.records.data_messages import (
     CompareDigest,
     DigestCompared,
     NodeHello,
+    Present,
     PublishDatum,
     UnpublishDatum,
     WritesWait,
@@ -387,3 +388,26 @@ def test_a_connection_that_says_it_is_another_session_is_that_one() -> None:
     assert contacts.has_unheard(1.0)
     contacts.on_node_hello(TWO, S1, 2.0)
     assert not contacts.has_unheard(2.0)
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_a_write_that_was_refused_is_not_awaited_from_a_session_that_departs(
+    is_said: bool,  # noqa: FBT001
+) -> None:
+    """It comes again only from a member."""
+    core = make_core()
+    ask(core, NodeHello(S3), peer=b"three")
+    refused = ask(core, PublishDatum(8, NAME, make_publisher(P2, session=S3)), peer=b"three")
+    assert refused[-1].message.request_id == 8
+    suspect(core)
+    for peer, number in [(c.peer, c.message.number) for c in calls_of(core.settle(0.0))]:
+        ask(core, Present(number), 0.1, peer=peer)
+    assert P1 in held(core)
+
+    if is_said:
+        ask(core, NodeHello(S3, Role.SESSION, is_member=False), 0.2, peer=b"three")
+    follow(core, membership(*BOTH, epoch=8), 0.2)
+    for peer, number in [(c.peer, c.message.number) for c in calls_of(core.settle(0.2))]:
+        ask(core, Present(number), 0.3, peer=peer)
+    core.settle(0.4)
+    assert P1 not in held(core)

@@ -458,7 +458,7 @@ def test_a_data_node_that_is_behind_is_shown_the_membership_once() -> None:
 
 def test_a_new_incarnation_asks_all_clients_who_they_are_and_answers_for_no_publisher() -> None:
     session = Session(D1)
-    session.greet(BOB)
+    session.greet(BOB, ReplayDone())
     lose_incarnation(session)
     membership = make_membership(D1, epoch=8, ring_epoch=3, session=S1_AGAIN)
 
@@ -796,7 +796,7 @@ def test_the_cluster_and_the_session_are_named_to_clients_as_they_are_now() -> N
 
 def test_a_withdrawal_before_the_session_joined_is_sent_once_it_has_joined() -> None:
     session = Session()
-    session.greet(ALICE, publish(), Unpublish(12, ONE.publisher_id, 1, PAY))
+    session.greet(ALICE, publish(), Unpublish(12, ONE.publisher_id, 1, PAY), ReplayDone())
     session.join(make_membership(D1))
 
     effects = session.come_up(D1)
@@ -937,3 +937,28 @@ def test_a_session_that_is_no_member_any_more_names_who_replays_there_for_long()
 
     gone = NodeHello(S1, Role.SESSION, is_member=False)
     assert at_data(effects) == to_data(D1, ClientWaits(ALICE_ID), gone)
+
+
+def test_a_session_that_is_admitted_waits_for_a_client_that_has_just_greeted() -> None:
+    """What it publishes is still on its way, and another session may suspect it meanwhile."""
+    session = Session()
+    session.greet(ALICE)
+    session.join(make_membership(D1))
+
+    assert WritesWait() in [getattr(each, "message", None) for each in session.come_up(D1)]
+    effects = session.says(ALICE, publish(), ReplayDone())
+    assert at_data(effects)[-1] == to_data(D1, digest_of(ONE))[0]
+
+
+def test_a_data_node_that_refuses_a_burst_is_introduced_to_once() -> None:
+    """It had forgotten this session, and refuses everything that was on its way."""
+    session = Session(D1)
+    refused = no(0, UnknownNodeError)
+
+    hello = to_data(D1, NodeHello(S1))[0]
+    assert session.hears(D1, *[refused] * 100).count(hello) == 1
+    session.wait(0.6)
+    assert hello in session.hears(D1, refused)
+    session.go_down(D1)
+    session.come_up(D1)
+    assert hello in session.hears(D1, refused)

@@ -16,7 +16,7 @@ from session_fakes import (
     to_data,
 )
 
-from zreg.effects import INFO, Effect, Emit, Link, Log, PeerUp, Send
+from zreg.effects import INFO, Effect, Emit, HostChanged, Link, Log, PeerUp, Send
 from zreg.errors import LimitError, NotPrimaryError, NotReadyError, UnknownMessageError
 from zreg.model import (
     Cause,
@@ -411,6 +411,19 @@ def test_a_session_that_is_no_member_takes_no_instance() -> None:
     assert isinstance(answer, Refused)
     assert answer.code == NotReadyError.code
     assert "another session" in answer.detail
+
+
+def test_a_program_that_renews_at_a_session_that_lost_its_incarnation_lives() -> None:
+    """An isolated session takes its incarnation up again later."""
+    session = Asked(D1)
+    session.registered()
+    session.local(HostChanged("10.0.0.7", b"q" * 16))
+    for _ in range(4):
+        session.wait(5.0)
+        (answer,) = answers(session.ask(put()))
+        assert isinstance(answer, Refused)
+
+    assert session.core.statistics()["http_instances"] == 1
 
 
 def test_instances_are_bounded_also_those_that_wait_for_their_removal() -> None:

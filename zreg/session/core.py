@@ -186,7 +186,7 @@ class SessionCore:
             seen = EpochSeen(refused.epoch)
             effects += self._act_on(self._cluster_member.receive(Link.LOCAL, "", seen, now), now)
         if refused.code == UnknownNodeError.code:
-            return effects + self._data.on_unidentified(peer)
+            return effects + self._data.on_unidentified(peer, now)
         if refused.code in _TRANSIENT:
             effects += self._data.hand_over(peer, refused)
         answer = self._data.on_read_refused(peer, refused, now)

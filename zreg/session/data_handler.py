@@ -1,5 +1,6 @@
 """A session's side towards data nodes: registrations, followed datums, comparisons, listings."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 # How many registrations or followed datums one turn looks at: the next turn goes on. It takes 5 to
 # 20 ms.
 _SLICE: Final = 1000
+# A data node that has forgotten this session twice in this time is told with the next digest.
+_PAUSE_SECONDS: Final = 0.5
 
 
 class DataHandler:
@@ -81,6 +84,8 @@ class DataHandler:
         self.incarnation: Incarnation | None = None
         # Stands for this session as long as it has had none.
         self._unadmitted = Incarnation(0, node_id)
+        # When this session was introduced last to a data node that had forgotten it.
+        self._introduced_at: dict[str, float] = {}
         # When the work that was too much for one turn goes on; None if there is none.
         self._go_on_at: float | None = None
 
@@ -152,20 +157,24 @@ class DataHandler:
         if peer is None:
             return ()
         self.queues.on_node_lost(peer)
+        self._introduced_at.pop(peer, None)
         self._reconciliation.on_node_lost(peer)
         self.followed.on_node_lost(peer)
         self.replays.forget(peer)
         return self.links.connections.report(event, self._cluster_member)
 
-    def on_unidentified(self, peer: str) -> list[Effect]:
+    def on_unidentified(self, peer: str, now: float) -> list[Effect]:
         """Say again who this session is, and ask again all that is not answered.
 
         The data node has forgotten this connection: it dropped answers while this session did not
         read. The next digest comes at its time, so two nodes that disagree do not answer each other
-        without a pause.
+        without a pause. Everything that was on its way is refused: once is enough.
         """
+        if now < self._introduced_at.get(peer, -math.inf) + _PAUSE_SECONDS:
+            return []
         if not self.links.is_up(peer):
             return []
+        self._introduced_at[peer] = now
         self.queues.resend_all(peer)
         return [*self._introduce(peer), *self.followed.ask_again(peer)]
 

@@ -81,17 +81,27 @@ class SessionContacts:
         self._members = dict.fromkeys(member.incarnation for member in members)
         heard = set(self._by_peer.values())
         self.news_count += 1
+        for peer in [each for each in self._refused if self._has_departed(each, membership)]:
+            del self._refused[peer]
         self._unheard = {
             session: self._unheard.get(session, now)
             for session in self._members
             if session not in heard
         }
 
+    def _has_departed(self, peer: Peer, membership: Membership) -> bool:
+        session = self._by_peer.get(peer)
+        is_known = session is not None and session.epoch <= membership.epoch
+        return is_known and session not in self._members
+
     def on_node_hello(
         self, peer: Peer, session: Incarnation, now: float, *, is_member: bool = True
     ) -> None:
         """Note which session is behind a connection; one that joins or departs says so again."""
         waits = peer in self._waiting
+        if not is_member:
+            # What was refused comes again only from a member.
+            self.note_served(peer)
         do_clients_wait = self.unadmitted.on_hello(peer, session.node_id, is_member=is_member)
         if self._by_peer.get(peer) != session:
             self._forget(peer, now)
@@ -113,10 +123,6 @@ class SessionContacts:
     def note_heard(self, peer: Peer) -> None:
         """Note that a session has said something: it may be called again."""
         self.news_count += self.unadmitted.note_heard(peer)
-
-    def expire(self, now: float) -> None:
-        """Forget the clients that waited at sessions which are gone for a lease."""
-        self.news_count += self.unadmitted.expire(now)
 
     def note_refused(self, peer: Peer) -> None:
         """Note that a write was refused because this node was behind: the session sends it again.

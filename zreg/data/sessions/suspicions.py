@@ -9,7 +9,7 @@ A removal now would take a living publisher out of all views.
 
 import heapq
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import NamedTuple
@@ -64,14 +64,15 @@ class Suspicions:
         # What waits for the answers of other sessions, by the connection of the one that suspects.
         # Answers count in the order of time, so that one look at the first of each is enough.
         self._unanswered: dict[Peer, deque[Held]] = {}
-        # What waits for nothing but a client that waits at a session which is no member, by client;
-        # and when the first of each has waited for the grace.
-        self._by_client: dict[bytes, deque[Held]] = {}
+        # What waits for nothing but a client that waits at a session which is no member, a heap by
+        # time for each client; and when the first of each has waited for the grace.
+        self._by_client: dict[bytes, list[Held]] = {}
         self._client_ends: Deadlines[bytes] = Deadlines()
         # What waits for something else, a heap by time.
         self._held: list[Held] = []
-        self._count = 0
-        self._number = 0
+        # How many requests of each connection are held.
+        self._counts: Counter[Peer] = Counter()
+        self._count = self._number = 0
         # When the newest suspicion came that was held.
         self._suspected_at = -math.inf
         # What was known when all were judged last: without news none but the oldest may be due.
@@ -93,6 +94,7 @@ class Suspicions:
         elif not self._place(held):
             return False
         self._count += 1
+        self._counts[peer] += 1
         if is_suspicion:
             self._suspected_at = now
         return True
@@ -103,12 +105,16 @@ class Suspicions:
         if not self._can_judge(held, is_suspicion=is_suspicion):
             heapq.heappush(self._held, held)
         elif is_suspicion and (client_id := self._waiting_client(held.unpublish)) is not None:
-            if client_id not in self._by_client:
-                self._client_ends.set(client_id, held.since + self._grace_seconds)
-            self._by_client.setdefault(client_id, deque()).append(held)
+            self._wait_for(client_id, held)
         else:
             return False
         return True
+
+    def _wait_for(self, client_id: bytes, held: Held) -> None:
+        queue = self._by_client.setdefault(client_id, [])
+        heapq.heappush(queue, held)
+        if queue[0] is held:
+            self._client_ends.set(client_id, held.since + self._grace_seconds)
 
     def _is_answered(self, held: Held) -> bool:
         """Return whether all sessions but the one that suspects were there since."""
@@ -161,7 +167,7 @@ class Suspicions:
 
     def take_due(self, now: float) -> list[tuple[Peer, UnpublishDatum]]:
         """Return the requests that can be judged now, or have waited for the grace."""
-        self._contacts.expire(now)
+        self._contacts.unadmitted.expire(now)
         placement = self._placement
         known = (
             self._contacts.news_count,
@@ -171,39 +177,42 @@ class Suspicions:
             tuple(placement.unreconciled),
         )
         oldest = now - self._grace_seconds
-        due: list[Held] = []
-        while self._held and self._held[0].since <= oldest:
-            due.append(heapq.heappop(self._held))
+        due = _take_oldest(self._held, oldest)
         for queue in self._unanswered.values():
             due += _take_first(queue, lambda held: held.since <= oldest)
         for client_id in self._client_ends.take_due(now):
             # Those that came later wait on, for their own grace.
             waited = self._by_client.pop(client_id)
-            due += _take_first(waited, lambda held: held.since <= oldest)
+            due += _take_oldest(waited, oldest)
             due += self._place_again(waited)
         due += self._take_released()
         if known != self._judged_with:
             self._judged_with = known
             due += self._take_judged()
         self._count -= len(due)
+        for held in due:
+            self._counts[held.peer] -= 1
         return [(held.peer, held.unpublish) for held in due]
 
     def _take_judged(self) -> list[Held]:
         """Take out what can be judged with what is known now."""
-        held = [*self._held, *chain.from_iterable(self._by_client.values())]
+        held = self._held
         for queue in self._unanswered.values():
             held += _take_first(queue, self._is_answered)
         self._unanswered = {peer: queue for peer, queue in self._unanswered.items() if queue}
         self._held = []
-        for client_id in self._by_client:
-            self._client_ends.drop(client_id)
-        self._by_client = {}
-        # In the order of time, as those of one client have to wait.
-        return self._place_again(sorted(held))
+        return self._place_again(held)
+
+    def rest(self, now: float) -> None:
+        """Drop what would be looked at with the next request, as long as none is held."""
+        if not self._count:
+            self._contacts.unadmitted.expire(now)
+            self._contacts.unadmitted.released.clear()
 
     def _take_released(self) -> list[Held]:
-        """Take out what can be judged since its client waits no more at a session, as that says."""
-        released, self._contacts.unadmitted.released = self._contacts.unadmitted.released, []
+        """Take out what can be judged since its client waits no more at a session."""
+        unadmitted = self._contacts.unadmitted
+        released, unadmitted.released = unadmitted.released, []
         due: list[Held] = []
         for client_id in released:
             self._client_ends.drop(client_id)
@@ -217,16 +226,28 @@ class Suspicions:
     def forget(self, peer: Peer) -> None:
         """Drop the requests of a connection that is gone: its session sends them again."""
         self._roll_calls.forget(peer)
+        count = self._counts.pop(peer, 0)
+        if not count:
+            return
+        self._count -= count
         self._unanswered.pop(peer, None)
         self._held = [held for held in self._held if held.peer != peer]
         heapq.heapify(self._held)
         for client_id, queue in list(self._by_client.items()):
-            left = self._by_client[client_id] = deque(h for h in queue if h.peer != peer)
-            if not left:
+            left = [held for held in queue if held.peer != peer]
+            if len(left) < len(queue):
                 self._client_ends.drop(client_id)
                 del self._by_client[client_id]
-        queues = (self._held, *self._unanswered.values(), *self._by_client.values())
-        self._count = sum(map(len, queues))
+                for held in left:
+                    self._wait_for(client_id, held)
+
+
+def _take_oldest(heap: list[Held], oldest: float) -> list[Held]:
+    """Take those that have waited since that time or before out of a heap."""
+    taken: list[Held] = []
+    while heap and heap[0].since <= oldest:
+        taken.append(heapq.heappop(heap))
+    return taken
 
 
 def _take_first(queue: deque[Held], is_wanted: Callable[[Held], bool]) -> list[Held]:

@@ -20,9 +20,9 @@ class _Lost(NamedTuple):
 class UnadmittedSessions:
     """The connections whose session is no member, each with its clients.
 
-    A connection that is lost may be made again at once: the clients count for a lease after it, or
-    until the session has said which it is. Bounded by the clients that one session accepts, for
-    each connection. Times are monotonic seconds.
+    A connection that is lost may be made again at once, and a session may be started again: the
+    clients count for a lease after it, or until the session is a member. Bounded by the clients
+    that one session accepts, for each connection. Times are monotonic seconds.
     """
 
     def __init__(self, config: Config) -> None:
@@ -34,7 +34,7 @@ class UnadmittedSessions:
         self._clients: dict[Peer, dict[bytes, None]] = {}
         # By the id of the node.
         self._lost: dict[str, _Lost] = {}
-        # The clients that do not wait any more, as their session has said; emptied by its reader.
+        # The clients that do not wait any more at one of these; emptied by its reader.
         self.released: list[bytes] = []
 
     def __contains__(self, peer: Peer) -> bool:
@@ -51,12 +51,15 @@ class UnadmittedSessions:
         One that is no member and connects names all its clients behind this, and answers a call
         after that.
         """
-        lost = self._lost.pop(node_id, None)
         if not is_member:
             self._must_answer[peer] = True
             return False
         self._must_answer.pop(peer, None)
-        return bool(self._clients.pop(peer, None) or lost)
+        clients = self._clients.pop(peer, {})
+        if lost := self._lost.pop(node_id, None):
+            clients |= lost.clients
+        self.released += clients
+        return bool(clients)
 
     def give_up(self, peer: Peer) -> bool:
         """Wait no more for the answer of a session; return whether it was waited for.
@@ -92,14 +95,14 @@ class UnadmittedSessions:
         """Note that a connection is gone."""
         self._must_answer.pop(peer, None)
         if clients := self._clients.pop(peer, None):
+            if lost := self._lost.get(node_id):
+                clients |= lost.clients
             self._lost[node_id] = _Lost(now + self._lease_seconds, clients)
 
-    def expire(self, now: float) -> bool:
-        """Forget the clients of sessions that did not come back; return whether there were any."""
-        over = [node_id for node_id, lost in self._lost.items() if lost.until <= now]
-        for node_id in over:
-            del self._lost[node_id]
-        return bool(over)
+    def expire(self, now: float) -> None:
+        """Forget the clients of sessions that did not come back."""
+        for node_id in [each for each, lost in self._lost.items() if lost.until <= now]:
+            self.released += self._lost.pop(node_id).clients
 
     def is_client_waiting(self, client_id: bytes) -> bool:
         """Return whether a client waits at one of these sessions."""

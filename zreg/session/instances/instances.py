@@ -92,12 +92,12 @@ class Instances:
     ) -> list[Effect]:
         """Ask the primary what it holds. A program that renews lives, even if that fails."""
         request = InstanceRequest(question_id, question, now + _SECONDS_MAX, self._next_id())
+        if isinstance(question, RegisterInstance) and request.publisher_id in self._leases:
+            self._begin_lease(question, now)
         if (full := self._why_full(request.publisher_id)) is not None:
             return [request.refused(LimitError.code, full)]
         if self._cluster_member.incarnation is None:
             return [request.refused(NotReadyError.code, f"{self._why_no_member}: {_AGAIN}")]
-        if isinstance(question, RegisterInstance) and request.publisher_id in self._leases:
-            self._begin_lease(question, now)
         return self._questions.ask(request, now)
 
     def _why_full(self, publisher_id: bytes) -> str | None:

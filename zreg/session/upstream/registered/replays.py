@@ -74,10 +74,16 @@ class Replays:
         return self._queues.clients_with_writes() | self._replays.keys()
 
     def on_admitted(self) -> None:
-        """Go on as a member: what waited is sent now, or replayed by clients that come back."""
+        """Go on as a member: what waited is sent now, or replayed, also by clients that come back.
+
+        A client that has just greeted may have sent nothing yet.
+        """
         for client_id, until in self.waiting.take_all().items():
             if until is not None:
                 self._queues.note_replaying(client_id, until)
+            elif client_id in self._replays:
+                _, began_at = self._replays[client_id]
+                self.note_long(client_id, began_at)
 
     def on_roll_call(self, peer: str, number: int, now: float) -> None:
         """Take the call of a data node; one that is repeated waits no longer than the first."""
