@@ -1,5 +1,6 @@
 """Rules of data nodes, each with what takes it out of the production code."""
 
+import math
 from collections.abc import Iterable
 
 from mutations import Patch
@@ -190,7 +191,7 @@ def clients_wait_no_longer_than_a_connection() -> list[Patch]:
 
     def forget(self: UnadmittedSessions, peer: Peer, node_id: str, now: float) -> None:
         _forget_unadmitted(self, peer, node_id, now)
-        self._lost.clear()
+        self.expire(math.inf)
 
     return [(UnadmittedSessions, "forget", forget)]
 
