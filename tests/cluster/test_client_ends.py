@@ -324,6 +324,26 @@ def test_a_task_that_the_collector_finds_ends_no_client(
     client.close()
 
 
+def test_a_loop_ends_what_runs_on_it_besides_its_clients(session: FakeSession) -> None:
+    """Such a task may have sockets, and the collector would find it later."""
+    client = zreg.Client(session.url, config=CONFIG).wait_connected(5)
+    loop = client._runtime.core_runner._host.loop
+    ended = threading.Event()
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    task = asyncio.run_coroutine_threadsafe(wait(), loop)
+    client.close()
+
+    assert ended.wait(5)
+    assert task.cancelled()
+
+
 def test_a_client_without_a_thread_of_its_own_says_so(
     session: FakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

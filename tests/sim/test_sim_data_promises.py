@@ -348,15 +348,10 @@ def test_a_suspicion_waits_for_a_session_that_meta_takes_for_dead() -> None:
 
     Seed 405 of the chaos on real processes found it.
     """
-    cluster = make_cluster(sessions=3)
-    view, _ = watched(cluster, at=3)
-    sim = cluster.sim
-    sim.cut("session-2", "meta")
-    assert sim.run_until(lambda: len(membership_of(cluster).of(Role.SESSION)) == 2, 5.0)
-    loses_its_session(cluster)
+    cluster, view = waits_at_session_2()
     never_loses(cluster, view, 10.0)
     assert session_of(cluster, "publisher") == "tcp://session-2:9600"
-    sim.mend([("session-2", "meta"), ("meta", "session-2")])
+    cluster.sim.mend([("session-2", "meta"), ("meta", "session-2")])
     never_loses(cluster, view, cluster.config.session_grace_seconds + 5.0)
 
 

@@ -233,7 +233,7 @@ class DataCore:
         effects = self._act_on(self._cluster_member.tick(now), now)
         if now >= self._beat_at:
             self._beat_at = now + self._config.beat_seconds
-            self._suspicions.rest(now)
+            self._suspicions.forget_released(now)
             effects += self._beat()
             # A publisher of a session long gone may have come from an old copy.
             self._go_on_at = now

@@ -203,8 +203,8 @@ class Suspicions:
         self._held = []
         return self._place_again(held)
 
-    def rest(self, now: float) -> None:
-        """Drop what would be looked at with the next request, as long as none is held."""
+    def forget_released(self, now: float) -> None:
+        """Forget which clients wait no more, as long as no request is held that waits for one."""
         if not self._count:
             self._contacts.unadmitted.expire(now)
             self._contacts.unadmitted.released.clear()

@@ -24,6 +24,8 @@ from zreg.reactor.sockets.socket_options import new_context
 
 # Both ends of a socket pair, which wake the loop, and its epoll.
 _OF_A_LOOP: Final = 3
+# How long a loop that ends waits for what runs on it besides its clients.
+_END_SECONDS_MAX: Final = 1.0
 OF_THE_FIRST_CLIENT: Final = _OF_A_LOOP + OF_A_CONTEXT + OF_A_CONNECTION
 OF_A_FURTHER_CLIENT: Final = OF_A_CONNECTION
 
@@ -111,26 +113,36 @@ class LoopThread:
                 _close_to_new_members(self)
             for member in list(self._members):
                 member.on_loop_ended()
+            with contextlib.suppress(BaseException):
+                self._end_tasks()
             self.loop.close()
             # Waits for sockets that linger; without members there are few.
             self.context.term()
+
+    def _end_tasks(self) -> None:
+        """Let what was cancelled come to its end, as `asyncio.run` does: it may have sockets."""
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=_END_SECONDS_MAX))
 
     def _on_exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """End the member whose call raised: what is called on the loop never raises.
 
         Without an exception no call has raised. The loop complains of a task that was dropped, for
-        example, when the garbage collector finds it: perhaps within the call of another client.
+        example, when the garbage collector finds it: perhaps within the call of another client, or
+        of one of another loop.
         """
-        error = context.get("exception")
-        if error is None:
+        error, member = context.get("exception"), _member_of(context)
+        if error is None or not self._members:
             line = f"client.loop.complained message={context.get('message')!r}"
-            BACKGROUND_LOG.write("zreg.client", logging.ERROR, line)
-            return
-        member = _member_of(context)
-        if member is None:
-            self._fail_all(error)
-        else:
+            exc_info = None if error is None else (type(error), error, error.__traceback__)
+            BACKGROUND_LOG.write("zreg.client", logging.ERROR, line, exc_info)
+        elif member in self._members:
             member.fail(error)
+        else:
+            self._fail_all(error)
 
     def _fail_all(self, error: BaseException) -> None:
         with _lock:
