@@ -264,6 +264,11 @@ class Change(_Value, frozen=True, array_like=True, gc=False):
     removals: Annotated[tuple[Removal, ...], Meta(max_length=Limits.removals_per_record_max)]
     is_quiet: bool = False
 
+    @property
+    def tombstone_count(self) -> int:
+        """How many of its removals leave a tombstone: evictions do not."""
+        return sum(removal.cause is not Cause.EVICTED for removal in self.removals)
+
 
 class Member(_Value, frozen=True, array_like=True, gc=False):
     """An entry of the membership. An address that its role does not use is empty."""

@@ -32,7 +32,9 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Run a cluster, and return the address of one port of each kind."""
     with RunningCluster(tmp_path_factory.mktemp("cluster"), metas=3) as cluster:
         meta = cluster.of("meta")[0].address
-        nodes = json.loads(inline_zreg("nodes", "--meta", meta, "-o", "json").out)
+        # The cluster is ready as soon as its sessions know all nodes. A meta node that follows may
+        # know them a heartbeat later.
+        nodes = json.loads(inline_zreg("nodes", "--url", cluster.url, "-o", "json").out)
         broadcasts = {each["node_id"]: each["changes_address"] for each in nodes}
         listed = json.loads(inline_zreg("meta", "ls", "--meta", meta, "-o", "json").out)
         yield {

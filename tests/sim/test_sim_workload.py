@@ -42,6 +42,11 @@ def test_a_tombstone_that_a_replica_got_late_may_come_back_to_a_node_that_had_it
     Workload(65641, has_pages=True).run()
 
 
+def test_a_new_primary_passes_on_the_remaining_time_of_a_tombstone_that_it_was_offered() -> None:
+    """Seed 70689: the replicas of the new primary remembered the removal for the whole time."""
+    Workload(70689, has_pages=True).run()
+
+
 @pytest.mark.parametrize("seed", range(101, 113))
 def test_unkind_bounds_and_times_break_no_promise(seed: int) -> None:
     with Buggify(seed) as points:

@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 from replica_fakes import (
     BUCKET,
+    CONFIG,
     D1,
     D2,
     D3,
@@ -13,6 +14,7 @@ from replica_fakes import (
     OTHER_BUCKET,
     P1,
     P2,
+    P3,
     PRIMARY,
     RING_EPOCH,
     change_of,
@@ -43,6 +45,7 @@ from zreg.wire.records.replication_messages import (
 
 STRANGER = b"peer of an unknown node"
 NOT_PRIMARY = "this data node is not the primary of that id: compare epochs, then ask the primary"
+ONE_REMOVED = (OTHER, change_of(1, unpublished(P1)))
 ONE_CHANGE = replicate(4, (NAME, change_of(1, published())))
 
 
@@ -105,6 +108,40 @@ def test_a_record_without_changes_is_acknowledged() -> None:
     assert replica.copies.on_replicate(PRIMARY, replicate(9), 0.0) == []
 
     assert replica.copies.settle() == [to_peer(PRIMARY, Replicated(9))]
+
+
+def test_a_removal_is_remembered_for_as_long_as_its_primary_still_does() -> None:
+    replica = make_replica()
+    replica.hold(published(P3))
+    withdrawn, gone = (unpublished(P1), unpublished(P2)), evicted(published(P3))
+    changes = ((NAME, change_of(2, gone, *withdrawn, source=v(1))), ONE_REMOVED)
+
+    record = replace(replicate(4, *changes), tombstone_seconds=(5.0, 86_400.0, 7.0))
+    replica.copies.on_replicate(PRIMARY, record, 10.0)
+
+    ends = {key: at for key, (_, at) in replica.datum().tombstones.items()}
+    assert ends == {P1: 15.0, P2: 10.0 + CONFIG.tombstone_seconds}
+    assert replica.datum(OTHER).tombstones[P1][1] == 17.0
+
+
+def test_a_removal_without_seconds_is_remembered_for_as_long_as_a_new_one() -> None:
+    replica = make_replica()
+
+    replica.copies.on_replicate(PRIMARY, replicate(4, ONE_REMOVED), 10.0)
+
+    assert replica.datum(OTHER).tombstones[P1][1] == 10.0 + CONFIG.tombstone_seconds
+
+
+def test_the_seconds_of_a_change_that_is_not_kept_are_those_of_no_other_change() -> None:
+    """A primary of a newer ring sends what this node keeps no copy of yet."""
+    replica = make_replica()
+    foreign = (FOREIGN, change_of(1, unpublished(P2)))
+
+    record = replace(replicate(4, foreign, ONE_REMOVED), tombstone_seconds=(5.0, 7.0))
+    replica.copies.on_replicate(PRIMARY, replace(record, ring_epoch=RING_EPOCH + 1), 10.0)
+
+    assert replica.store.find(FOREIGN) is None
+    assert replica.datum(OTHER).tombstones[P1][1] == 17.0
 
 
 def test_a_primary_of_a_former_ring_is_refused() -> None:

@@ -27,7 +27,7 @@ from replica_fakes import (
 )
 
 from zreg.config import Limits
-from zreg.effects import Broadcast, Effect, Link
+from zreg.effects import Broadcast, Effect, Link, Send
 from zreg.errors import NotPrimaryError
 from zreg.model import ZERO, DataInfoId, Incarnation, Publisher, Removal
 from zreg.primitives.ring import bucket_of, bucket_topic
@@ -243,8 +243,11 @@ def test_an_offered_tombstone_is_not_prolonged() -> None:
 
     tombstones = ((unpublished(P1), 5.0), (unpublished(P2), 86400.0))
     primary.answers.on_offer_copy(A, OfferCopy(NAME, (), tombstones), EPOCH, 10.0)
-    primary.end_turn(10.0)
+    sent = primary.end_turn(10.0)
 
+    records = [each.message for each in sent if isinstance(each, Send)]
+    streamed = [each.tombstone_seconds for each in records if isinstance(each, Replicate)]
+    assert streamed == [(5.0, CONFIG.tombstone_seconds)] * 2, "nor is it at the replicas"
     datum = primary.store.find(NAME)
     assert datum is not None
     assert not datum.publishers

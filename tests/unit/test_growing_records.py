@@ -223,7 +223,8 @@ def listings(load: Load) -> Iterator[Message]:
 def replicated_changes(load: Load) -> Iterator[Message]:
     some = load.changes()
     for group in (some, some[:1] * load.count, some[1:2] * load.count):
-        yield from replicate_records(MOST, MOST, [(load.name, change) for change in group])
+        named = [(load.name, change, (9.5,) * change.tombstone_count) for change in group]
+        yield from replicate_records(MOST, MOST, named)
 
 
 def bucket_digests(load: Load) -> Iterator[Message]:
@@ -431,6 +432,7 @@ SENDERS: dict[str, Callable[[Load], Iterator[Message]]] = {
     "Replicate.changes": replicated_changes,
     "Replicate.changes.publishers": replicated_changes,
     "Replicate.changes.removals": replicated_changes,
+    "Replicate.tombstone_seconds": replicated_changes,
     "BucketDigests.digests": bucket_digests,
     "BucketsCompared.equal": bucket_digests,
     "BucketsCompared.differing": bucket_digests,
@@ -507,15 +509,15 @@ def test_several_records_together_are_the_whole(load: Load) -> None:
 
 @given(loads)
 def test_the_records_that_replicate_changes_are_all_of_them_in_order(load: Load) -> None:
-    named = [(load.name, change) for change in load.changes()]
+    named = [(load.name, change, (9.5,) * change.tombstone_count) for change in load.changes()]
 
     records = replicate_records(3, 9, named)
 
     pieces = [piece for record in records for _, piece in record.changes]
     publishers = [each for piece in pieces for each in piece.publishers]
     removals = [each for piece in pieces for each in piece.removals]
-    assert publishers == [each for _, change in named for each in change.publishers]
-    assert removals == [each for _, change in named for each in change.removals]
+    assert publishers == [each for _, change, _ in named for each in change.publishers]
+    assert removals == [each for _, change, _ in named for each in change.removals]
     assert [record.number for record in records] == [0] * (len(records) - 1) + [9]
     assert {record.ring_epoch for record in records} == {3}
 

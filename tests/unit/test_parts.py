@@ -131,7 +131,7 @@ LONGEST_NAME = DataInfoId("#@#".join(["\U0001f98a" * Limits.id_part_characters_m
 
 def pieces_of(change: Change, name: DataInfoId = NAME) -> list[Change]:
     """Return the pieces of a change in the records that carry it, in order."""
-    records = replicate_records(1, 1, [(name, change)])
+    records = replicate_records(1, 1, [(name, change, (1.0,) * change.tombstone_count)])
     return [piece for record in records for _, piece in record.changes]
 
 
@@ -185,6 +185,24 @@ def test_a_change_of_one_item_of_any_size_is_one_piece() -> None:
     assert pieces_of(publisher) == [publisher]
 
 
+def test_the_seconds_of_its_removals_are_in_the_record_of_a_piece_in_their_order() -> None:
+    """An eviction has none."""
+    evicted = replace(LARGEST_REMOVAL, cause=Cause.EVICTED)
+    withdrawn = replace(LARGEST_REMOVAL, cause=Cause.UNPUBLISHED)
+    removals = (evicted, *(withdrawn,) * 450) * 2
+    large = Change(Version(1, 1), Version(1, 2), (LARGEST,), removals)
+    small = Change(Version(1, 2), Version(1, 3), (), (evicted, withdrawn))
+    seconds = tuple(float(number) for number in range(1, 902))
+
+    records = replicate_records(1, 9, [(NAME, large, seconds[:900]), (NAME, small, seconds[900:])])
+
+    assert len(records) > 1
+    assert sum((record.tombstone_seconds for record in records), ()) == seconds
+    for record in records:
+        count = sum(change.tombstone_count for _, change in record.changes)
+        assert count == len(record.tombstone_seconds)
+
+
 def test_a_change_that_is_too_large_has_its_publishers_first() -> None:
     change = Change(
         Version(1, 1), Version(1, 2), (LARGEST_WITH_BODY,) * 7, (LARGEST_REMOVAL,) * 900
@@ -214,7 +232,7 @@ def test_an_estimated_size_counts_the_name_of_a_change(name: DataInfoId) -> None
     """Many small changes do not fit into a frame."""
     change = Change(Version(MOST, MOST - 1), Version(MOST, MOST), (), ())
 
-    records = replicate_records(MOST, MOST, [(name, change)] * 5000)
+    records = replicate_records(MOST, MOST, [(name, change, ())] * 5000)
 
     assert len(records) > 1
     assert all(encoded_size(record) <= Limits.part_bytes_max + 30 for record in records)

@@ -6,6 +6,7 @@ estimates, so that nothing has to be encoded twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final, TypeVar
 
 from zreg.config import Limits
@@ -23,7 +24,8 @@ from zreg.wire.records.replication_messages import DatumDigest, DatumDigests, Re
 ItemT = TypeVar("ItemT")
 NamedVersion = tuple[DataInfoId, Version]
 Stray = tuple[DataInfoId, bytes, int]
-NamedChange = tuple[DataInfoId, Change]
+# A change of a datum, and for how many seconds each of its removals is still remembered.
+ReplicatedChange = tuple[DataInfoId, Change, tuple[float, ...]]
 Tombstone = tuple[Removal, float]
 
 # The most bytes that each takes on the wire, without its elements, texts and body.
@@ -179,33 +181,42 @@ def member_size(member: Member) -> int:
 
 
 def replicate_records(
-    ring_epoch: int, number: int, changes: Iterable[NamedChange]
+    ring_epoch: int, number: int, changes: Iterable[ReplicatedChange]
 ) -> list[Replicate]:
     """Return the records that carry these changes, the last of which has this number.
 
     All records but the last have number 0: the replica acknowledges all of them at once.
     """
-    pieces = ((name, piece) for name, change in changes for piece in _pieces(change))
-    parts = list(_parts(pieces, _named_change_size, Limits.changes_per_record_max))
+    pieces = (piece for change in changes for piece in _pieces(change))
+    parts = list(_parts(pieces, _replicated_size, Limits.changes_per_record_max))
     last = len(parts) - 1
     return [
-        Replicate(ring_epoch, number if index == last else 0, part)
+        Replicate(
+            ring_epoch,
+            number if index == last else 0,
+            tuple((name, change) for name, change, _ in part),
+            tuple(seconds for _, _, of_change in part for seconds in of_change),
+        )
         for index, part in enumerate(parts)
     ]
 
 
-def _pieces(change: Change) -> Iterator[Change]:
+def _pieces(replicated: ReplicatedChange) -> Iterator[ReplicatedChange]:
     """Split a change into pieces with the same versions, each of which fits a record."""
+    name, change, tombstone_seconds = replicated
     count = len(change.publishers) + len(change.removals)
-    if count <= 1 or change_size(change) <= Limits.part_bytes_max:
-        yield change
+    if count <= 1 or _replicated_size(replicated) <= Limits.part_bytes_max:
+        yield replicated
         return
+    source_version, version, is_quiet = change.source_version, change.version, change.is_quiet
     for part in in_parts(change.publishers):
         if part:
-            yield Change(change.source_version, change.version, part, (), change.is_quiet)
+            yield name, Change(source_version, version, part, (), is_quiet), ()
+    seconds = iter(tombstone_seconds)
     for removals in _parts(change.removals, _removal_size, Limits.removals_per_record_max):
         if removals:
-            yield Change(change.source_version, change.version, (), removals, change.is_quiet)
+            piece = Change(source_version, version, (), removals, is_quiet)
+            yield name, piece, tuple(islice(seconds, piece.tombstone_count))
 
 
 def copy_parts(
@@ -250,8 +261,9 @@ def _summary_size(line: DatumSummary) -> int:
     return _SUMMARY_BYTES + _text_size(line.data_info_id)
 
 
-def _named_change_size(item: NamedChange) -> int:
-    return change_size(item[1]) + _text_size(item[0])
+def _replicated_size(replicated: ReplicatedChange) -> int:
+    name, change, seconds = replicated
+    return change_size(change) + _text_size(name) + _SECONDS_BYTES * len(seconds)
 
 
 def _removal_size(removal: Removal) -> int:

@@ -4,6 +4,7 @@ A change is taken only from the node that is the primary of its bucket in this n
 membership. A primary of a former ring is refused, and so learns that there is a newer one.
 """
 
+from itertools import islice
 from typing import Final, NamedTuple
 
 from zreg.config import Config
@@ -85,12 +86,14 @@ class Copies:
             return [self._refusals.not_primary(peer, 0)]
         self._finish(peer, replicate.ring_epoch)
         is_same_ring = replicate.ring_epoch == ring_epoch
+        tombstone_seconds = iter(replicate.tombstone_seconds)
         for name, change in replicate.changes:
+            seconds = tuple(islice(tombstone_seconds, change.tombstone_count))
             bucket = bucket_of(name)
             if is_same_ring and not self._placement.is_replica_of(primary, bucket):
                 return [self._refusals.not_primary(peer, 0)]
             if self._store.buckets.role(bucket) is BucketRole.REPLICA:
-                self._store.apply(name, change, now)
+                self._store.apply(name, change, now, seconds)
         if not replicate.number and replicate.changes:
             self._note_unfinished(peer, replicate.ring_epoch, *replicate.changes[-1])
         if not is_same_ring:

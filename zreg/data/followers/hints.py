@@ -49,7 +49,7 @@ class Hints:
         for datum in datums:
             source_version = datum.version
             change = self._store.commit(datum, epoch, now)
-            self._replication.note(datum, change)
+            self._replication.note(datum, change, now)
             self._note_hop(datum, change, now)
             if not change.is_quiet:
                 effects.append(self._hint(datum, source_version, change))
@@ -59,7 +59,7 @@ class Hints:
         """Give an unchanged datum a new version; return the hint at it."""
         source_version = datum.version
         change = self._store.restamp(datum, epoch, now)
-        self._replication.note(datum, change)
+        self._replication.note(datum, change, now)
         self._note_hop(datum, change, now)
         return self._hint(datum, source_version, change)
 

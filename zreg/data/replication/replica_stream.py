@@ -6,7 +6,7 @@ from typing import Final
 from zreg.data.store.datum_buckets import DatumBuckets
 from zreg.effects import Effect, Link, Send
 from zreg.model import Change, DataInfoId
-from zreg.wire.parts import replicate_records
+from zreg.wire.parts import ReplicatedChange, replicate_records
 from zreg.wire.records.replication_messages import BucketDigests, Replicate
 
 # A replica that acknowledged too late is out of sync for so long.
@@ -55,7 +55,7 @@ class ReplicaStream:
         # The highest number that was sent when it acknowledged too late.
         self._lagged_at = 0
         # What is sent when the turn ends.
-        self._changes: list[tuple[DataInfoId, Change]] = []
+        self._changes: list[ReplicatedChange] = []
         self._due: set[int] = set()
 
     def begin(self, number: int) -> None:
@@ -119,9 +119,11 @@ class ReplicaStream:
         if self._lags_until is None:
             self.in_sync = (self.in_sync | self.buckets.intersection(equal)) - set(differing)
 
-    def note(self, name: DataInfoId, change: Change) -> None:
-        """Send a change when the turn ends."""
-        self._changes.append((name, change))
+    def note(
+        self, name: DataInfoId, change: Change, tombstone_seconds: tuple[float, ...] = ()
+    ) -> None:
+        """Send a change, with the `Datum.tombstone_seconds` of its removals, when the turn ends."""
+        self._changes.append((name, change, tombstone_seconds))
 
     def request_digests(self, buckets: Iterable[int]) -> None:
         """Send the digests of these buckets when the turn ends, after the changes."""

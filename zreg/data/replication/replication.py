@@ -188,12 +188,13 @@ class Replication:
 
     # --- changes, digests ---------------------------------------------------------------------
 
-    def note(self, datum: Datum, change: Change) -> None:
+    def note(self, datum: Datum, change: Change, now: float) -> None:
         """Send a change to the replicas of its datum when the turn ends."""
         self.number += 1
+        seconds = datum.tombstone_seconds(change.removals, now) if change.removals else ()
         for stream in self._targets[datum.bucket]:
             if stream.is_up:
-                stream.note(datum.name, change)
+                stream.note(datum.name, change, seconds)
 
     def on_replicated(self, peer: str, replicated: Replicated) -> bool:
         """Note what a replica holds; return whether that is news."""

@@ -1,11 +1,11 @@
 """All publishers of one data info id, their versions, and the changes that led there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from zreg.config import Limits
-from zreg.model import ZERO, Change, DataInfoId, Publisher, Removal, Version
+from zreg.model import ZERO, Cause, Change, DataInfoId, Publisher, Removal, Version
 from zreg.primitives.digest import DigestSum
 from zreg.primitives.ring import bucket_of
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from zreg.primitives.op_log import OpLog
 
 Tombstones = Mapping[bytes, tuple[Removal, float]]
+# A record takes no tombstone that ends at once, as one may that came in the same turn.
+_TOMBSTONE_SECONDS_MIN: Final = 0.001
 # Most datums have none, and an empty dict takes 64 bytes.
 _NO_TOMBSTONES: Final[Tombstones] = MappingProxyType({})
 
@@ -119,6 +121,19 @@ class Datum:
             for removal, ends_at in self.tombstones.values()
             if ends_at > now
         ]
+
+    def tombstone_seconds(self, removals: Iterable[Removal], now: float) -> tuple[float, ...]:
+        """Return for how many seconds each of these removals is still remembered.
+
+        Evictions leave no tombstone and have no entry.
+        """
+        tombstones, gone = self.tombstones, (None, now)
+        remaining = (
+            tombstones.get(removal.publisher_id, gone)[1] - now
+            for removal in removals
+            if removal.cause is not Cause.EVICTED
+        )
+        return tuple(min(max(s, _TOMBSTONE_SECONDS_MIN), Limits.seconds_max) for s in remaining)
 
     def digest(self) -> DigestSum:
         """Return the digest of the publishers; it takes time in proportion to their number."""

@@ -7,7 +7,7 @@ addresses.
 """
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from zreg.config import Config
 from zreg.data.store.datum import Datum, Pending
@@ -163,8 +163,17 @@ class DatumStore:
 
     # --- copies -------------------------------------------------------------------------------
 
-    def apply(self, name: DataInfoId, change: Change, now: float) -> None:
+    def apply(
+        self,
+        name: DataInfoId,
+        change: Change,
+        now: float,
+        tombstone_seconds: Sequence[float] = (),
+    ) -> None:
         """Take a change of the primary of a datum of which this node keeps a copy.
+
+        `tombstone_seconds` is what `Datum.tombstone_seconds` returned at the primary; a removal
+        without an entry is remembered for as long as a new one.
 
         A change that does not follow the copy's own revision is merged all the same, in any order
         and any number of times: then the version of the copy does not stand for its content.
@@ -172,10 +181,8 @@ class DatumStore:
         datum = self.buckets.find(name) or self.buckets.add(name)
         is_new = change.source_version == ZERO and not datum.publishers
         follows = change.source_version == datum.revision and not datum.is_unsure
-        ends_at = now + self._config.tombstone_seconds
         has_merged = self.merge_copy(datum, change.publishers, (), now)
-        for removal in change.removals:
-            has_merged |= self._merge_removal(datum, removal, ends_at) is not Merged.NOTHING
+        has_merged |= self._merge_removals(datum, change.removals, now, tombstone_seconds)
         if change.version > datum.revision and (is_new or follows):
             datum.is_unsure = not _has_taken(datum, change)
             self._log(datum, change, now)
@@ -188,6 +195,22 @@ class DatumStore:
             datum.is_unsure = True
         if not datum.publishers and not datum.tombstones:
             self._expiries.add_emptied(datum)
+
+    def _merge_removals(
+        self,
+        datum: Datum,
+        removals: Iterable[Removal],
+        now: float,
+        tombstone_seconds: Sequence[float],
+    ) -> bool:
+        has_merged = False
+        seconds, seconds_max = iter(tombstone_seconds), self._config.tombstone_seconds
+        for removal in removals:
+            is_eviction = removal.cause is Cause.EVICTED
+            remaining = seconds_max if is_eviction else next(seconds, seconds_max)
+            merged = self._merge_removal(datum, removal, now + min(remaining, seconds_max))
+            has_merged |= merged is not Merged.NOTHING
+        return has_merged
 
     def merge_copy(
         self,

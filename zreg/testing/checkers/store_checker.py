@@ -62,8 +62,8 @@ class StoreChecker:
     def _check_tombstones(self, node: str, store: "DatumStore", datum: Datum) -> list[str]:
         """Check that each ends when it ended first, in this store or in another one.
 
-        A replica that learns of a removal late remembers it for the whole time from then on, and
-        may give that to a node that has lost the bucket meanwhile.
+        A replica to which a removal was long on the way remembers it for that much longer, and may
+        give that to a node that has lost the bucket meanwhile.
         """
         found = []
         for publisher_id, (removal, ends_at) in datum.tombstones.items():

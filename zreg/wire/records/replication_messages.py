@@ -29,6 +29,10 @@ class Replicate(Message, tag=34, frozen=True, array_like=True, gc=False):
     membership. `number`: that of the last change, in the order of all changes of the primary.
     A large change comes in several pieces, which have the same versions. Without changes, the
     record asks for the acknowledgement alone.
+
+    `tombstone_seconds`: for each removal of the changes, in their order, for how many seconds it
+    still has to be remembered. Evictions are not remembered and have no entry. A removal without
+    one is remembered for as long as a new one.
     """
 
     ring_epoch: Count
@@ -36,6 +40,9 @@ class Replicate(Message, tag=34, frozen=True, array_like=True, gc=False):
     changes: Annotated[
         tuple[tuple[DatumName, Change], ...], Meta(max_length=Limits.changes_per_record_max)
     ]
+    tombstone_seconds: Annotated[
+        tuple[Seconds, ...], Meta(max_length=Limits.removals_per_record_max)
+    ] = ()
 
 
 class Replicated(Message, tag=35, frozen=True, array_like=True, gc=False):
