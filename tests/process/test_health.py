@@ -12,7 +12,7 @@ import pytest
 from conftest import first_free_port
 
 import zreg
-from zreg.testing.processes import Running, RunningCluster, run_zreg, zreg_command
+from zreg.testing.processes import Running, RunningCluster, run_zreg, wait_until, zreg_command
 
 ROLES = ("meta", "session", "data")
 
@@ -141,13 +141,18 @@ def test_the_default_http_port_is_near_the_port() -> None:
 
 
 def test_dev_serves_http_for_each_node_and_prints_where_the_dashboard_is() -> None:
+    """Its session serves before it has connected with the data node, which its health names."""
+
+    def is_ok(line: dict[str, str]) -> bool:
+        with urllib.request.urlopen(f"http://{line['http']}/readyz", timeout=5) as response:
+            health = json.load(response)
+        assert health["node_id"] == line["node_id"]
+        return health["status"] == "ok"
+
     with Running(zreg_command("dev", "--port", "0", "-o", "json")) as registry:
         lines = [json.loads(registry.line()) for _ in range(4)][:3]
         assert len({line["http"] for line in lines}) == 3
-        for line in lines:
-            with urllib.request.urlopen(f"http://{line['http']}/readyz", timeout=5) as response:
-                health = json.load(response)
-            assert (health["status"], health["node_id"]) == ("ok", line["node_id"])
+        wait_until(lambda: all(is_ok(line) for line in lines))
     with Running(zreg_command("dev", "--port", "0")) as registry:
         label, url = [registry.line() for _ in range(5)][-1].split()
         assert label == "Dashboard:"
