@@ -196,6 +196,11 @@ def clients_wait_no_longer_than_a_connection() -> list[Patch]:
     return [(UnadmittedSessions, "forget", forget)]
 
 
+def a_departed_session_had_no_clients() -> list[Patch]:
+    """A session that departed before it compared with a new primary may have had the client."""
+    return [(Placement, "lacks_departed", False)]
+
+
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:
     """An expired but living data node rejoins empty: sessions have written elsewhere meanwhile."""
 

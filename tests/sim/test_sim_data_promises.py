@@ -355,6 +355,36 @@ def test_a_suspicion_waits_for_a_session_that_meta_takes_for_dead() -> None:
     never_loses(cluster, view, cluster.config.session_grace_seconds + 5.0)
 
 
+def test_a_suspicion_waits_for_a_departed_session_that_has_not_compared() -> None:
+    """Who took the client's registration there are all gone: session-2 and the primary data-1.
+
+    The replica data-2 lacks it, and is the primary now. Seed 412 of the chaos on real processes
+    found it.
+    """
+    cluster = make_cluster(sessions=3, data=2)
+    name = owned_by(cluster, "data-1")
+    view, publisher_id = watched(cluster, name, at=3)
+    sim = cluster.sim
+    for session in ("session-1", "session-3"):
+        sim.cut("publisher", session)
+    for data_node in ("data-1", "data-2"):
+        sim.cut("session-1", data_node)
+    sim.cut("data-1", "data-2")
+    assert sim.run_until(lambda: session_of(cluster, "publisher") == "tcp://session-2:9600", 8.0)
+    cluster.run(0.3)
+    assert held_for(cluster, "data-1", name, publisher_id) == "session-2"
+    assert held_for(cluster, "data-2", name, publisher_id) == "session-1"
+    sim.cut("publisher", "session-2")
+    sim.kill("session-2")
+    sim.kill("data-1")
+    assert sim.run_until(lambda: primary_of(cluster, name) == "data-2", 8.0)
+    assert len(membership_of(cluster).of(Role.SESSION)) == 2
+    sim.mend([("session-1", "data-2"), ("data-2", "session-1")])
+    never_loses(cluster, view, cluster.config.session_grace_seconds - 5.0)
+    sim.heal()
+    never_loses(cluster, view, cluster.config.session_grace_seconds + 5.0)
+
+
 def test_a_suspicion_waits_for_a_session_that_meta_has_not_admitted_yet() -> None:
     """It was restarted while it was cut off from meta, and found the data nodes on its disk."""
     cluster = SimCluster(1, has_membership_cache=True).start(sessions=3)
@@ -390,6 +420,16 @@ def test_a_client_waits_on_at_a_session_that_a_data_node_has_forgotten() -> None
             cluster.sim.post("data-1", PeerSlow(Link.REQUESTS, peer))
     never_loses(cluster, view, 8.0)
     assert "session-2" in {session.node_id for session in contacts._by_peer.values()}
+
+
+def held_for(
+    cluster: SimCluster, data_node: str, name: DataInfoId, publisher_id: bytes
+) -> str | None:
+    """Return the session for which a data node holds a publisher."""
+    data = cluster.sim.processes[data_node].core
+    assert isinstance(data, DataCore)
+    publisher = data._store.publisher(name, publisher_id)
+    return None if publisher is None else publisher.session.node_id
 
 
 def waits_at_session_2() -> tuple[SimCluster, ViewLog]:

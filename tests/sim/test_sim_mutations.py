@@ -93,6 +93,9 @@ SECTION_11: dict[Mutation, Scenario] = {
     session.calls_are_answered_before_replays: (
         data_promises.test_a_suspicion_waits_for_a_session_that_is_stopped
     ),
+    data.a_departed_session_had_no_clients: (
+        data_promises.test_a_suspicion_waits_for_a_departed_session_that_has_not_compared
+    ),
     data.a_new_life_keeps_what_the_former_held: (
         data_promises.test_a_data_node_that_was_taken_for_dead_begins_its_new_life_empty
     ),

@@ -142,6 +142,27 @@ def test_a_session_that_departs_is_still_waited_for() -> None:
     assert list(placement.unreconciled) == [S1]
 
 
+def test_a_departed_session_that_has_not_compared_is_lacked_until_it_is_forgotten() -> None:
+    placement = Placement("a")
+    placement.follow(membership("ab", S1, S2, ring_epoch=1))
+    assert not placement.lacks_departed
+
+    placement.reconcile(S2)
+    placement.follow(membership("ab", ring_epoch=1, departed=(S1, S2)))
+    assert placement.lacks_departed
+
+    placement.follow(membership("ab", S3, ring_epoch=1, departed=(S2,)))
+    assert not placement.lacks_departed
+
+
+def test_a_departed_session_that_has_compared_is_not_lacked() -> None:
+    placement = make_reconciled()
+
+    placement.follow(membership("ab", S2, ring_epoch=1, departed=(S1,)))
+
+    assert not placement.lacks_departed
+
+
 def test_a_session_that_joins_later_is_not_waited_for() -> None:
     """It sends all that it registers later to the owner itself."""
     placement = make_reconciled()

@@ -340,6 +340,39 @@ def test_a_new_primary_waits_for_no_session_longer_than_the_grace() -> None:
     assert accepted in settle_answered(core, GRACE)
 
 
+def depart_before_it_compares(core: DataCore) -> None:
+    """Let S2 depart, and S1 compare with this new primary."""
+    departed = session(S2, Status.DEPARTED)
+    follow(core, membership(session(S1), departed, epoch=10, ring_epoch=9), 0.1)
+    digest = core._store.buckets.by_session.of(S1)
+    ask(core, CompareDigest(9, digest.count, digest.value), 0.2, peer=ONE)
+
+
+@pytest.mark.parametrize("cause", [Cause.CLOSED, Cause.NOT_REPLAYED])
+def test_a_new_primary_waits_for_clients_of_a_departed_session_until_it_is_forgotten(
+    cause: Cause,
+) -> None:
+    """It may have had the client, and can tell nothing any more."""
+    core = make_heir(cause)
+    depart_before_it_compares(core)
+    accepted = to(ONE, Accepted((7,)))
+
+    assert accepted not in settle_answered(core, 5.0)
+    follow(core, membership(session(S1), epoch=11, ring_epoch=9), 6.0)
+    digest = core._store.buckets.by_session.of(S1)
+    ask(core, CompareDigest(9, digest.count, digest.value), 6.1, peer=ONE)
+    assert accepted in settle_answered(core, 6.1)
+
+
+def test_a_new_primary_waits_for_no_departed_session_longer_than_the_grace() -> None:
+    core = make_heir()
+    depart_before_it_compares(core)
+    accepted = to(ONE, Accepted((7,)))
+
+    assert accepted not in settle_answered(core, GRACE - 0.1)
+    assert accepted in settle_answered(core, GRACE)
+
+
 def test_a_suspicion_is_refused_if_the_id_has_another_primary_when_it_is_judged() -> None:
     core = make_core()
     lose(core, TWO)

@@ -110,6 +110,11 @@ class Placement:
         return any(ring.primary_of(bucket) != self._node_id for ring in self._passed)
 
     @property
+    def lacks_departed(self) -> bool:
+        """Whether a session has departed, is not forgotten, and has not compared with this node."""
+        return not self._living_sessions.issuperset(self.unreconciled)
+
+    @property
     def may_lack_datums(self) -> bool:
         """Whether a datum that is absent here, of a bucket of this primary, may still exist."""
         if not self.unreconciled:

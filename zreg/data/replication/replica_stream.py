@@ -119,9 +119,7 @@ class ReplicaStream:
         if self._lags_until is None:
             self.in_sync = (self.in_sync | self.buckets.intersection(equal)) - set(differing)
 
-    def note(
-        self, name: DataInfoId, change: Change, tombstone_seconds: tuple[float, ...] = ()
-    ) -> None:
+    def note(self, name: DataInfoId, change: Change, tombstone_seconds: tuple[float, ...]) -> None:
         """Send a change, with the `Datum.tombstone_seconds` of its removals, when the turn ends."""
         self._changes.append((name, change, tombstone_seconds))
 

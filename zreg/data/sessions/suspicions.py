@@ -124,12 +124,13 @@ class Suspicions:
         """Return whether this node knows of all clients which vanished at that time and came back.
 
         If it has become the primary, all sessions that may hold them have compared with it since:
-        its own copy may be old, or these sessions may not know it yet. Of a suspicion it has to
-        hear all such sessions besides, now.
+        its own copy may be old, or these sessions may not know it yet. One that has departed never
+        will: its clients have the time until meta forgets it, or the grace of this request. Of a
+        suspicion it has to hear all other sessions besides, now.
         """
         placement, name, contacts = self._placement, held.unpublish.data_info_id, self._contacts
         may_lack = placement.is_primary(name) and placement.is_unreconciled(name)
-        if may_lack and contacts.hears_any_of(placement.unreconciled):
+        if may_lack and (placement.lacks_departed or contacts.hears_any_of(placement.unreconciled)):
             return False
         if not is_suspicion:
             return True
