@@ -48,6 +48,11 @@ def requests_are_sent_again_by_timer() -> list[Patch]:
     return [(NodeQueues, "tick", tick)]
 
 
+def clients_that_are_lost_together_have_died() -> list[Patch]:
+    """A session that loses all its clients at once suspects its own network."""
+    return [(ClientTable, "judge_total_loss", lambda self, now: 0)]
+
+
 def calls_are_answered_before_replays() -> list[Patch]:
     """A session that wakes answers a data node once the clients that wait for it have replayed."""
     return [(Replays, "begin", lambda self, client_id, now: None)]

@@ -90,6 +90,9 @@ SECTION_11: dict[Mutation, Scenario] = {
     session.an_isolated_session_goes_on: (
         session_promises.test_a_session_that_reaches_neither_meta_nor_a_data_node_sends_its_clients_away
     ),
+    session.clients_that_are_lost_together_have_died: (
+        session_promises.test_a_session_that_loses_all_its_clients_at_once_removes_none_of_them
+    ),
     session.calls_are_answered_before_replays: (
         data_promises.test_a_suspicion_waits_for_a_session_that_is_stopped
     ),

@@ -46,6 +46,10 @@ def test_pages_cost_what_they_ask_and_no_record_of_a_publication() -> None:
     assert life.pages.question_count > 50
 
 
+def test_ids_that_pages_need_no_more_are_work_of_these_pages() -> None:
+    LargeLife(5031, has_pages=True).run()
+
+
 @pytest.mark.parametrize(
     ("mutation", "seed"),
     [

@@ -214,6 +214,28 @@ def test_a_session_that_reaches_neither_meta_nor_a_data_node_sends_its_clients_a
     assert session_of(cluster, "publisher") == "tcp://session-2:9600"
 
 
+def test_a_session_that_loses_all_its_clients_at_once_removes_none_of_them() -> None:
+    """Nothing reaches it from outside for a while, and no other session either.
+
+    Seed 419 of the chaos on real processes found it.
+    """
+    cluster = make_cluster()
+    view, _ = watched(cluster)
+    sim = cluster.sim
+    for number in range(2):
+        cluster.client(f"neighbour-{number}", [1])
+    cluster.run(1.0)
+    clients = ("publisher", "neighbour-0", "neighbour-1")
+    for client in clients:
+        assert session_of(cluster, client) == "tcp://session-1:9600"
+        sim.cut(client, "session-1")
+        sim.cut(client, "session-2")
+        sim.drop(client, "session-1")
+    never_loses(cluster, view, 5.0)
+    sim.heal()
+    never_loses(cluster, view, cluster.config.session_grace_seconds + 5.0)
+
+
 def test_a_suspicion_under_a_former_incarnation_is_sent_to_no_data_node() -> None:
     """The session departs and joins again while its client is at another session."""
     cluster = make_cluster()

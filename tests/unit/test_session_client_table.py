@@ -26,6 +26,8 @@ class Clients:
     def __init__(self) -> None:
         self.now = 0.0
         self.table = ClientTable(CONFIG, now=self.now)
+        # Those that give signs of life all the time.
+        self.lasting: list[Client] = []
 
     def come(self, number: int, peer: Peer = b"") -> Client:
         """Let a client connect."""
@@ -33,12 +35,19 @@ class Clients:
         client, _ = self.table.greet(peer, hello(number.to_bytes(16)), self.now)
         return client
 
+    def lose(self, number: int) -> int:
+        """Close the connection of a client; return how many clients get more time for that."""
+        self.table.close(number.to_bytes(4), self.now)
+        return self.table.judge_total_loss(self.now)
+
     def wait(self, seconds: float) -> list[tuple[Client, Cause]]:
         """Let time pass; return the expired clients, and remove them as the session does."""
         end = self.now + seconds
         gone: list[tuple[Client, Cause]] = []
         while self.now < end:
             self.now = min(self.table.next_tick_at(), end)
+            for client in self.lasting:
+                self.table.renew(client, self.now)
             expired = self.table.expired(self.now)
             for client, _ in expired:
                 self.table.remove(client)
@@ -261,8 +270,13 @@ def test_without_closed_clients_the_table_is_due_for_leases_alone() -> None:
 # --- storms -----------------------------------------------------------------------------------
 
 
+BYSTANDER = 1000
+
+
 def make_storm(count: int = 30) -> tuple[Clients, list[Client]]:
+    """Return clients of which these have lost their connections, and one has not."""
     clients = Clients()
+    clients.lasting.append(clients.come(BYSTANDER))
     cut = [clients.come(number) for number in range(count)]
     for number in range(count):
         clients.table.close(number.to_bytes(4), clients.now)
@@ -318,7 +332,7 @@ def test_one_more_closed_connection_does_not_end_the_time_of_the_others() -> Non
     clients.table.close((0).to_bytes(4), clients.now)
 
     assert clients.wait(0.3) == []
-    assert len(clients.table) == len(cut)
+    assert len(clients.table) == len(cut) + 1
 
 
 def test_a_storm_that_is_over_gives_no_client_more_time() -> None:
@@ -337,6 +351,7 @@ def test_a_storm_that_is_over_gives_no_client_more_time() -> None:
 
 def test_as_many_that_close_one_by_one_are_no_storm() -> None:
     clients = Clients()
+    clients.lasting.append(clients.come(BYSTANDER))
     cut = [clients.come(number) for number in range(21)]
     gone = []
     for number in range(21):
@@ -347,3 +362,59 @@ def test_as_many_that_close_one_by_one_are_no_storm() -> None:
     gone += clients.wait(GRACE)
 
     assert gone == [(client, Cause.CLOSED) for client in cut[:20]]
+
+
+# --- the loss of all clients at once ------------------------------------------------------------
+
+
+def lose_all(count: int, seconds_between: float = 0.0) -> tuple[Clients, list[Client]]:
+    """Return clients that have all lost their connections, one after the other."""
+    clients = Clients()
+    lost = [clients.come(number) for number in range(count)]
+    for number in range(count):
+        if number:
+            for client in lost[number:]:
+                clients.table.renew(client, clients.now)
+            clients.wait(seconds_between)
+        clients.lose(number)
+    return clients, lost
+
+
+def test_a_session_that_loses_all_its_clients_at_once_suspects_its_own_network() -> None:
+    """Something before it failed, such as a load balancer, and the clients come back soon."""
+    clients, lost = lose_all(3, seconds_between=0.2)
+
+    assert clients.wait(LONG - 0.5) == []
+    assert clients.wait(0.5) == [(client, Cause.CLOSED) for client in lost]
+
+
+def test_two_clients_are_too_few_to_suspect_the_network() -> None:
+    clients, lost = lose_all(2)
+
+    assert clients.wait(GRACE) == [(client, Cause.CLOSED) for client in lost]
+
+
+def test_clients_that_end_one_by_one_until_none_is_left_are_removed() -> None:
+    clients, lost = lose_all(5, seconds_between=0.6)
+
+    assert clients.wait(GRACE) == [(lost[-1], Cause.CLOSED)]
+    assert len(clients.table) == 0
+
+
+def test_a_client_that_returns_alone_and_is_lost_again_has_the_longer_grace() -> None:
+    clients, lost = lose_all(4)
+    clients.now += 0.3
+    clients.come(0)
+
+    assert clients.lose(0)
+    assert clients.wait(LONG - 0.5) == []
+    assert {client for client, _ in clients.wait(1.0)} == set(lost)
+
+
+def test_a_later_loss_of_a_few_is_judged_as_usual() -> None:
+    clients, _ = lose_all(4)
+    clients.wait(1.5)
+    returned = clients.come(0)
+    clients.lose(0)
+
+    assert clients.wait(GRACE) == [(returned, Cause.CLOSED)]

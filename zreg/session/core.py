@@ -218,8 +218,7 @@ class SessionCore:
                 self._clients.table.note_host(event.peer, event.host)
                 return ()
             case PeerLost(link=Link.CLIENTS):
-                self._on_client_lost(event.peer, now)
-                return ()
+                return self._on_client_lost(event.peer, now)
             case PeerSlow(link=Link.CLIENTS):
                 return self._clients.on_peer_slow(event.peer, now)
             case PeerUp(link=Link.DATA | Link.CHANGES):
@@ -240,9 +239,9 @@ class SessionCore:
             case _:
                 return self._act_on(self._cluster_member.receive(Link.LOCAL, "", event, now), now)
 
-    def _on_client_lost(self, peer: Peer, now: float) -> None:
+    def _on_client_lost(self, peer: Peer, now: float) -> list[Effect]:
         self._meta_proxy.on_client_lost(peer)
-        self._clients.on_peer_lost(peer, now, is_meta_away=self._loss.is_meta_away(now))
+        return self._clients.on_peer_lost(peer, now, is_meta_away=self._loss.is_meta_away(now))
 
     # --- membership ---------------------------------------------------------------------------
 

@@ -239,12 +239,15 @@ class ClientHandler:
 
     # --- the end of clients -------------------------------------------------------------------
 
-    def on_peer_lost(self, peer: Peer, now: float, *, is_meta_away: bool) -> None:
+    def on_peer_lost(self, peer: Peer, now: float, *, is_meta_away: bool) -> list[Effect]:
         """Note that a client's connection ended: its grace begins."""
         self.slow.remove(peer)
         client = self.table.close(peer, now, is_meta_away=is_meta_away)
-        if client is not None:
-            self.publishing.on_connection_lost(client, now)
+        if client is None:
+            return []
+        self.publishing.on_connection_lost(client, now)
+        count = self.table.judge_total_loss(now)
+        return [Log(WARNING, "clients.lost", {"clients": count})] if count else []
 
     def _remove(self, client: Client, cause: Cause) -> list[Effect]:
         """Remove a client, with all that it published and subscribed."""

@@ -20,6 +20,9 @@ from zreg.wire.records.client_messages import Capability, Hello
 _STORM_CLOSES: Final = 20
 _STORM_SECONDS: Final = 1.0
 _STORM_RETURN_SECONDS: Final = 0.5
+# When a session loses its last connections within a second, and they were at least so many, then
+# its own network failed, or what stands before it: all these clients may live.
+_TOTAL_LOSS_CLOSES: Final = 3
 
 # Events of before a stall of this process may be handled so long after it.
 _STALL_EVENTS_SECONDS: Final = 1.0
@@ -121,6 +124,8 @@ class ClientTable:
         self._closes: deque[float] = deque(maxlen=_STORM_CLOSES + 1)
         self._is_storm = False
         self._returned_at = -_STORM_SECONDS
+        # When this session lost all its clients at once.
+        self._lost_all_at = -math.inf
         self._judged_at = -math.inf
         # The last one of those that the last look found silent.
         self._last_silent: Client | None = None
@@ -222,6 +227,27 @@ class ClientTable:
         if len(self._closes) > _STORM_CLOSES and now - self._closes[0] <= _STORM_SECONDS:
             self._is_storm = True
         return client
+
+    def judge_total_loss(self, now: float) -> int:
+        """Give the clients more time that this session has lost at once, if they were all it had.
+
+        Returns how many that are.
+        """
+        closes, grace_seconds = self._closes, self._config.session_grace_seconds
+        if self._by_peer or len(closes) < _TOTAL_LOSS_CLOSES:
+            return 0
+        if now - closes[-_TOTAL_LOSS_CLOSES] > _STORM_SECONDS:
+            return 0
+        since, count = max(self._lost_all_at, now - _STORM_SECONDS), 0
+        for client in reversed(self._closed.values()):
+            assert client.closed_at is not None
+            if client.closed_at < since:
+                break
+            client.grace_seconds = grace_seconds
+            self._graces.set(client.client_id, client.closed_at + grace_seconds)
+            count += 1
+        self._lost_all_at = now
+        return count
 
     def send_away(self) -> list[Peer]:
         """Note that this session sends its clients away; return their connections."""

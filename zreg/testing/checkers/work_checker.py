@@ -47,6 +47,8 @@ class Touched(NamedTuple):
     memberships: int = 0
     # Questions of pages, which touch no publisher and no subscriber.
     questions: int = 0
+    # Ids that sessions follow for pages alone; each may end, a while after it was asked for last.
+    followed_for_pages: int = 0
 
 
 # Records between the copies of a bucket that are short.
@@ -92,6 +94,7 @@ class WorkChecker:
         others = _OTHER_EFFECTS_PER_RECORD * touched_records(touched, self._sessions)
         # Each record of a turn is one effect; a broadcast is one for all its receivers.
         effects_max = records + others + nodes * math.ceil(seconds + 1)
+        effects_max += touched.followed_for_pages
         between_copies = sum(work.messages[name] for name in _BETWEEN_COPIES)
         bytes_max = (records - between_copies) * _BYTES_PER_RECORD
         bytes_max += between_copies * _BYTES_BETWEEN_COPIES

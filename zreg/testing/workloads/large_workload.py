@@ -197,7 +197,9 @@ class LargeLife:
                 asked += (2 + self.session_count) * followed_before
             parts = asked * (1 + self.size.publishers // self.size.ids // 500)
             parts += touched.snapshot_parts
-            touched = touched._replace(questions=asked, snapshot_parts=parts)
+            touched = touched._replace(
+                questions=asked, snapshot_parts=parts, followed_for_pages=followed_before
+            )
         work = self.work[what] = sim.work.since(before)
         violations = self.checker.violations(
             work,
