@@ -69,7 +69,7 @@ def test_a_program_publishes_and_follows(run: Run, session: FakeSession) -> None
         assert client.state is zreg.ClientState.CLOSED
 
     run(program())
-    assert session.core.count(Bye) == 1
+    wait_until(lambda: session.core.count(Bye) == 1)
 
 
 def test_the_client_starts_no_thread_of_python(run: Run, session: FakeSession) -> None:

@@ -214,9 +214,9 @@ def test_a_wait_can_be_interrupted() -> None:
 def test_importing_zreg_is_cheap_and_loads_no_node_package() -> None:
     done, _ = run_program(
         "import sys, time, zmq, msgspec, msgpack\n"
-        "began = time.perf_counter()\n"
+        "began = time.process_time()\n"
         "import zreg\n"
-        "cost = time.perf_counter() - began\n"
+        "cost = time.process_time() - began\n"
         "zreg.Client, zreg.Scope, zreg.TimeoutError\n"
         "assert 'Client' in dir(zreg)\n"
         "nodes = ('zreg.cli.', 'zreg.session', 'zreg.data', 'zreg.meta', 'zreg.http')\n"

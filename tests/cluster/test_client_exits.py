@@ -132,7 +132,7 @@ def test_each_orderly_end_says_goodbye(session: FakeSession, how: str, code: int
     done, _ = run_program(f"{BEGIN}\nwait_connected(); {how}", session.url)
 
     assert done.returncode == code
-    assert session.core.count(Bye) == 1
+    wait_until(lambda: session.core.count(Bye) == 1)
 
 
 @pytest.mark.parametrize("wait", ["sub.wait_for(99, 1000)", "client.list(timeout_seconds=1000)"])

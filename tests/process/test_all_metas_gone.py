@@ -58,11 +58,12 @@ def test_a_restarted_session_serves_reads_and_its_publishes_wait_for_meta(
             assert watcher.values == {"one"}
             publisher.publish("pay", "two").wait_registered(5)
             cluster.wait_until(lambda: watcher.values == {"one", "two"})
+            newcomer.wait_connected(10)
             waiting = newcomer.publish("pay", "three")
             with pytest.raises(
                 zreg.TimeoutError, match=r"not accepted yet, but stored: .* its disk"
             ):
-                waiting.wait_registered(0.5)
+                waiting.wait_registered(2)
             shown = run_zreg("nodes", "--url", cluster.url_of(RESTARTED))
             assert all(node_id in shown.stdout for node_id in cluster.nodes)
             assert "has not admitted session-1 since it started from its disk" in shown.stderr

@@ -59,7 +59,7 @@ def test_calls_are_spread_over_producers_and_a_killed_one_causes_no_error(url: s
         for producer, name in zip(producers, names, strict=True):
             assert producer.line().startswith(f"{name} serves at http://127.0.0.1:")
         consumer = stack.enter_context(
-            example("consumer", "--count=60", "--interval-seconds=0.02", f"--url={url}")
+            example("consumer", "--count=60", "--interval-seconds=0.1", f"--url={url}")
         )
         before = Counter(consumer.line().split()[2] for _ in range(30))
         producers[0].send(signal.SIGKILL)

@@ -62,9 +62,11 @@ def test_after_all_meta_nodes_were_killed_they_continue_from_their_journals(
 
 def test_a_lost_majority_is_reported_with_what_to_do(cluster: RunningCluster) -> None:
     last, *others = living_metas(cluster)
+    where = address_of(cluster, last)
+    # A node that follows learns a heartbeat later what the majority has.
+    wait_until(lambda: "session-1" in run_zreg("nodes", "--meta", where).stdout)
     for name in others:
         cluster.kill(name)
-    where = address_of(cluster, last)
 
     def is_reported() -> bool:
         return "meta has no leader" in run_zreg("nodes", "--meta", where).stderr

@@ -378,9 +378,9 @@ def test_a_plain_child_publishes_what_is_meant_for_children(
     server: Server, client: zreg.Client
 ) -> None:
     server.write("Plain fork")
-    with client.subscribe("load") as load:
+    with client.subscribe("load", inline=True) as load:
         seen: set[tuple[object, ...]] = set()
         load(lambda change: seen.update(each.values for each in change.view))
         run_file(server, "plain.py")
+        wait_until(lambda: seen == {("0",), ("7",)}, describe=lambda: str(seen))
         wait_until(lambda: not load.view.values)
-    assert seen == {("0",), ("7",)}

@@ -63,9 +63,11 @@ def kinds(change: dict[str, Any]) -> set[tuple[str, str]]:
 
 @pytest.mark.usefixtures("publication")
 def test_a_change_is_followed_over_all_nodes(cluster: RunningCluster) -> None:
+    # A node that answers late is left out of that answer.
+    cluster.wait_until(lambda: not trace(cluster, "--last", "1")["silent"])
     found = trace(cluster, "--last", "1")
 
-    assert (found["data_info_id"].partition("#@#")[0], found["silent"]) == ("traced", [])
+    assert found["data_info_id"].partition("#@#")[0] == "traced"
     (change,) = found["changes"]
     at = {(step["node_id"], step["kind"]): step["at_seconds"] for step in change["steps"]}
     primary = next(node_id for node_id, kind in at if kind == "hinted")
