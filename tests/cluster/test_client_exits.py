@@ -29,7 +29,9 @@ async def ready_on_a_loop():
     await asyncio.sleep(1000)
 def stay():
     ready()
-    threading.Event().wait()
+    # CPython loses a signal that comes when the wait begins, until the wait ends.
+    while not threading.Event().wait(0.5):
+        pass
 entered = threading.Event()
 def block(change):
     entered.set()
@@ -84,6 +86,22 @@ def test_ctrl_c_ends_a_program_in_each_state(session: FakeSession, state: str) -
     # An inline callback that never returns keeps the goodbye as well.
     if state != "an inline callback runs":
         wait_until(lambda: session.core.count(Bye) == 1)
+
+
+@pytest.mark.parametrize("wait", ["sub.wait_for(99, 1000)", "list(sub.changes())"])
+def test_a_signal_that_does_not_interrupt_a_wait_ends_it_soon(
+    session: FakeSession, wait: str
+) -> None:
+    """Another thread takes it, so that the main thread learns of it when it looks up."""
+    strike = "signal.pthread_kill(threading.get_ident(), signal.SIGINT)"
+    done, _ = run_program(
+        f"{BEGIN}\nwait_connected(); sub = client.subscribe('pay').wait_for(1, 10)\n"
+        f"threading.Timer(0.5, lambda: {strike}).start()\n{wait}",
+        session.url,
+    )
+
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

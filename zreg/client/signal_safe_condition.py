@@ -7,7 +7,12 @@ the unlock. The lock then stays held for good, and every other thread waits for 
 
 import threading
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
+
+# A thread that waits longer than this looks up in between. CPython runs no handler for a signal
+# that comes between its last look for signals and the wait in the kernel, until the wait ends:
+# Ctrl-C would do nothing, about once in 2,000 times with two busy processors.
+WAIT_SECONDS_MAX: Final = 0.5
 
 
 class SignalSafeCondition(threading.Condition):

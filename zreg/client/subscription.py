@@ -7,6 +7,7 @@ from zreg.client.arguments import check_callback, checked_count
 from zreg.client.handles.subscription_handle import C, SubscriptionHandle
 from zreg.client.runtime.callbacks.dispatcher import refusing_coroutines
 from zreg.client.runtime.callbacks.inline_callbacks import InlineRunner
+from zreg.client.signal_safe_condition import WAIT_SECONDS_MAX
 from zreg.client.view.view_change import PendingChange, ViewChange
 from zreg.errors import TimeoutError  # noqa: A004 -- zreg's own
 from zreg.model import DataInfoId, Scope
@@ -126,5 +127,5 @@ class Subscription(SubscriptionHandle):
             while not pending.is_ready:
                 if self._state.is_closed or not self._runtime.lifecycle.is_usable:
                     return False
-                self._runtime.changed.wait()
+                self._runtime.changed.wait(WAIT_SECONDS_MAX)
         return not self._state.is_closed

@@ -33,7 +33,7 @@ from zreg.client.runtime.runtime import Runtime, Settings, weak_call
 from zreg.client.runtime.threads.check_threads import CHECK_THREADS
 from zreg.client.runtime.threads.loop_thread import is_loop_thread
 from zreg.client.runtime.threads.thread_runner import ThreadRunner
-from zreg.client.signal_safe_condition import SignalSafeCondition
+from zreg.client.signal_safe_condition import WAIT_SECONDS_MAX, SignalSafeCondition
 
 
 class ThreadRuntime(Runtime):
@@ -210,9 +210,13 @@ class ThreadRuntime(Runtime):
         def is_over() -> bool:
             return self._event_count != count or self.core_runner.is_closed
 
-        left = None if deadline == math.inf else deadline - time.monotonic()
         with self.changed:
-            return self.changed.wait_for(is_over, left)
+            while not self.changed.wait_for(
+                is_over, min(WAIT_SECONDS_MAX, deadline - time.monotonic())
+            ):
+                if time.monotonic() >= deadline:
+                    return False
+        return True
 
     # --- on the loop's thread ---------------------------------------------------------------
 
