@@ -235,8 +235,8 @@ def test_clients_whose_session_and_another_one_cannot_be_reached_get_to_the_thir
 ) -> None:
     """One session refuses its clients after it has closed their connections; one is a black hole.
 
-    The session has lost all its clients at once, so that it keeps what they published for the longer
-    grace, which is shorter here than by default.
+    The session has lost all its clients at once, so that it keeps what they published for the
+    longer grace, which is shorter here than by default.
     """
     cluster = start_proxied(3, "--disconnect-grace-seconds=1.5", "--session-grace-seconds=5")
     with (
